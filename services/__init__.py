@@ -1,0 +1,1 @@
+"""Hand-written code; the generated contracts are in `market_supervision`."""

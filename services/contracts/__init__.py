@@ -1,0 +1,1 @@
+"""What the services agree on, written by hand over the generated contracts."""

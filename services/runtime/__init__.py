@@ -1,0 +1,1 @@
+"""Plumbing every process shares: settings, logs, errors, gRPC server, shutdown."""

@@ -125,6 +125,7 @@ class EventEnvelope(_message.Message):
     INDUSTRY_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
     SUBMITTED_ENTITY_KEY_FIELD_NUMBER: _builtins.int
+    STATED_ENTITY_NAME_FIELD_NUMBER: _builtins.int
     source_system: _builtins.str
     """The upstream system the record comes from (来源系统)."""
     source_record_id: _builtins.str
@@ -148,6 +149,10 @@ class EventEnvelope(_message.Message):
     event_id: _builtins.str
     """Event id (事件编号), UUIDv8 from SHA-256 over source_system, source_record_id and
     source_version. Set by the intake; refused when a client sets it.
+    """
+    stated_entity_name: _builtins.str
+    """Name of the entity as this source states it (来源所载主体名称), where stated. It names an entity
+    that was never registered; a registered name goes before it. At most 200 characters.
     """
     @_builtins.property
     def entity_key(self) -> Global___EntityKey:
@@ -195,10 +200,11 @@ class EventEnvelope(_message.Message):
         industry: Global___CodedValue | None = ...,
         event_id: _builtins.str = ...,
         submitted_entity_key: Global___EntityKey | None = ...,
+        stated_entity_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["division", b"division", "entity_key", b"entity_key", "event_time", b"event_time", "industry", b"industry", "record_time", b"record_time", "submitted_entity_key", b"submitted_entity_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disposition", b"disposition", "division", b"division", "entity_key", b"entity_key", "event_id", b"event_id", "event_time", b"event_time", "industry", b"industry", "matter_id", b"matter_id", "record_time", b"record_time", "recorded_by", b"recorded_by", "reporting_unit", b"reporting_unit", "source_record_id", b"source_record_id", "source_system", b"source_system", "source_version", b"source_version", "submitted_entity_key", b"submitted_entity_key", "utc_offset_minutes", b"utc_offset_minutes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disposition", b"disposition", "division", b"division", "entity_key", b"entity_key", "event_id", b"event_id", "event_time", b"event_time", "industry", b"industry", "matter_id", b"matter_id", "record_time", b"record_time", "recorded_by", b"recorded_by", "reporting_unit", b"reporting_unit", "source_record_id", b"source_record_id", "source_system", b"source_system", "source_version", b"source_version", "stated_entity_name", b"stated_entity_name", "submitted_entity_key", b"submitted_entity_key", "utc_offset_minutes", b"utc_offset_minutes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -183,9 +183,7 @@ def end_orphan(pid_file: Path, grace_seconds: float = STOP_GRACE_SECONDS) -> int
 
 
 def end_orphans(run_directory: Path) -> list[str]:
-    """End every process an earlier run left behind; return their names."""
-    return [
-        pid_file.stem
-        for pid_file in sorted(run_directory.glob("*.pid"))
-        if end_orphan(pid_file) is not None
-    ]
+    """End every process an earlier run left behind, services before servers; return their names."""
+    # Services have their pid file at the top, the broker and Redis one folder deeper.
+    pid_files = sorted(run_directory.rglob("*.pid"), key=lambda file: (len(file.parts), file.name))
+    return [pid_file.stem for pid_file in pid_files if end_orphan(pid_file) is not None]

@@ -52,7 +52,7 @@ def source_files(only: Iterable[Path] = ()) -> list[str]:
 
 
 def third_party_descriptors() -> FileDescriptorSet:
-    """Return the descriptors of every third-party file the contracts import, with what they need."""
+    """Return the descriptors of the third-party files the contracts import, and of theirs."""
     wanted: set[str] = {VALIDATE_PROTO}
     for path in SOURCE_ROOT.rglob("*.proto"):
         wanted.update(IMPORT_STATEMENT.findall(path.read_text(encoding="utf-8")))
@@ -163,7 +163,7 @@ def differences(fresh: Path, committed: Path, *, complete: bool) -> dict[str, st
         elif (fresh / name).read_bytes() != (committed / name).read_bytes():
             drift[name] = "differs from its .proto"
     if complete:
-        drift |= {name: "has no .proto" for name in sorted(committed_files - fresh_files)}
+        drift |= dict.fromkeys(sorted(committed_files - fresh_files), "has no .proto")
     return drift
 
 

@@ -8,6 +8,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -118,7 +119,7 @@ class LocalKafka:
         return self.bootstrap_servers
 
     def stop(self) -> None:
-        """Shut the node down cleanly (SIGTERM, then SIGKILL after 20 s); no error if not running."""
+        """Shut the node down cleanly; after 20 s by force. No error if it does not run."""
         if self._process is not None:
             self._process.stop(STOP_GRACE_SECONDS)
 
@@ -126,7 +127,7 @@ class LocalKafka:
         """End the node as a crash does (for tests); start() brings it back on the same port."""
         self._started().kill()
 
-    def __enter__(self) -> "LocalKafka":
+    def __enter__(self) -> Self:
         """Start the node."""
         self.start()
         return self
@@ -149,9 +150,7 @@ class LocalKafka:
     def _configure(self) -> Path:
         ports = remembered_ports(self.data_directory / "ports.json", ("client", "controller"))
         self._port = ports["client"]
-        listeners = ",".join(
-            f"{name.upper()}://{LOOPBACK}:{port}" for name, port in ports.items()
-        )
+        listeners = ",".join(f"{name.upper()}://{LOOPBACK}:{port}" for name, port in ports.items())
         settings = SETTINGS | {
             "log.dirs": str(self.data_directory / "log"),
             "listeners": listeners,
@@ -177,7 +176,9 @@ class LocalKafka:
             check=False,
         )
         if answer.returncode != 0:
-            message = f"the broker's storage could not be formatted:\n{answer.stdout}{answer.stderr}"
+            message = (
+                f"the broker's storage could not be formatted:\n{answer.stdout}{answer.stderr}"
+            )
             raise StartError(message)
 
     def _launch(self, java: list[str], configuration: Path) -> ManagedProcess:

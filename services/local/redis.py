@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import redis
 
@@ -111,7 +112,7 @@ class LocalRedis:
         """End the server as a crash does (for tests); start() brings it back on the same port."""
         self._started().kill()
 
-    def __enter__(self) -> "LocalRedis":
+    def __enter__(self) -> Self:
         """Start the server."""
         self.start()
         return self

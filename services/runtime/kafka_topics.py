@@ -49,7 +49,7 @@ def ensure_topics(
         lines = "\n".join(mismatches)
         message = (
             f"topics differ from the catalogue (主题与目录不符):\n{lines}\n"
-            "Partition counts can never be changed; settings can be, by the cluster's administrator."
+            "A partition count can never be changed; settings can, by the cluster's administrator."
         )
         raise TopicMismatchError(message)
     return missing

@@ -162,7 +162,9 @@ class EventEnvelope(_message.Message):
 
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened (发生时间). Refused when more than 24 hours after record_time."""
+        """When it happened (发生时间), from 1900-01-01 UTC. Refused when more than 24 hours after
+        record_time.
+        """
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:

@@ -1,0 +1,148 @@
+"""Restore partitions from the changelog, and check that the sources still hold what comes next."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.streaming.exits import EngineFault, ExitCode
+from services.streaming.meta import META_KEY
+from services.streaming.settings import EngineSettings
+from services.streaming.store import LocalIndex, PartitionStore, Position
+
+logger = logging.getLogger(__name__)
+
+_POLL_RECORDS = 20_000
+
+
+class ChangelogReader:
+    """A reader of committed changelog records, for the time of one recovery.
+
+    The partition must be fenced before: then nothing can be written behind the reader's back, and
+    the end it asks for first is the end.
+    """
+
+    def __init__(self, topic: str, bootstrap: str, settings: EngineSettings) -> None:
+        self._topic = topic
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=8 << 20,
+            fetch_max_bytes=64 << 20,
+            fetch_max_wait_ms=settings.fetch_wait_ms,
+            request_timeout_ms=settings.request_timeout_ms,
+        )
+
+    async def start(self) -> None:
+        """Connect to the brokers."""
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._consumer.stop()
+
+    async def restore(
+        self,
+        stores: Mapping[int, tuple[PartitionStore, LocalIndex]],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Bring every store to the end of its changelog partition.
+
+        ``progress`` is told the number of records after each write.
+
+        A store that is ahead of the changelog, or whose newest META record the changelog does not
+        hold at its offset, belongs to another changelog: it is wiped and read from the beginning.
+        The end is reached when the fetch *position* is at the end offset: control records of
+        transactions take offsets and are never delivered.
+        """
+        parts = {TopicPartition(self._topic, number): number for number in stores}
+        self._consumer.assign(list(parts))
+        ends = await self._consumer.end_offsets(list(parts))
+        begins = await self._consumer.beginning_offsets(list(parts))
+        unproven = set()
+        for tp, number in parts.items():
+            if self._rewind(tp, stores[number][0], begins[tp], ends[tp]):
+                unproven.add(tp)
+        unfinished = set(parts)
+        while True:
+            for tp in list(unfinished):
+                if await self._consumer.position(tp) >= ends[tp]:
+                    unfinished.discard(tp)
+                    self._consumer.pause(tp)
+            if not unfinished:
+                return
+            answer = await self._consumer.getmany(timeout_ms=200, max_records=_POLL_RECORDS)
+            for tp, records in answer.items():
+                store, local_index = stores[parts[tp]]
+                if tp in unproven:
+                    unproven.discard(tp)
+                    if not _proves(records[0], store):
+                        logger.warning("%s: the local store is of another changelog", tp)
+                        store.wipe()
+                        self._consumer.seek(tp, begins[tp])
+                        continue
+                progress(_apply(records, store, local_index))
+
+    def _rewind(self, tp: TopicPartition, store: PartitionStore, begin: int, end: int) -> bool:
+        """Seek to where reading has to begin; True if the first record has to be compared."""
+        if store.position.next_offset > end:
+            logger.warning("%s: the local store is ahead (%s > %d)", tp, store.position, end)
+            store.wipe()
+        proof = store.position.meta_offset
+        if proof >= begin:
+            self._consumer.seek(tp, proof)
+            return True
+        if store.position.next_offset < begin:
+            store.wipe()
+        self._consumer.seek(tp, max(store.position.next_offset, begin))
+        return False
+
+    async def check_sources(
+        self, topics: Sequence[str], stores: Mapping[int, PartitionStore]
+    ) -> None:
+        """Check that every source topic still holds all the state has not applied yet.
+
+        Raises:
+            EngineFault: SOURCE_TRUNCATED, naming topic and partition: it begins after the next
+                record to read (never a silent partial view), or ends before it.
+        """
+        wanted = {TopicPartition(t, number): number for t in topics for number in stores}
+        begins = await self._consumer.beginning_offsets(list(wanted))
+        ends = await self._consumer.end_offsets(list(wanted))
+        for tp, number in wanted.items():
+            next_offset = stores[number].meta.next_offset(tp.topic) or 0
+            if begins[tp] > next_offset:
+                raise EngineFault(
+                    ExitCode.SOURCE_TRUNCATED,
+                    f"{tp.topic} partition {tp.partition} begins at offset {begins[tp]}, but the "
+                    f"state has applied only what is below {next_offset}: records are gone for ever",
+                )
+            if ends[tp] < next_offset:
+                raise EngineFault(
+                    ExitCode.SOURCE_TRUNCATED,
+                    f"{tp.topic} partition {tp.partition} ends at offset {ends[tp]}, but the state "
+                    f"has applied up to {next_offset}: the topic was made anew under the state",
+                )
+
+
+def _proves(record: Any, store: PartitionStore) -> bool:
+    """Tell whether ``record`` fits the META record the store remembers (compacted away: it may)."""
+    if record.offset > store.position.meta_offset:
+        return True
+    return bool(record.key == META_KEY and record.value == store.meta_value)
+
+
+def _apply(records: Sequence[Any], store: PartitionStore, local_index: LocalIndex) -> int:
+    """Write one poll's records of a partition that are not in the store yet; return their number."""
+    fresh = [r for r in records if r.offset >= store.position.next_offset]
+    if not fresh:
+        return 0
+    meta_offset = max(
+        (r.offset for r in fresh if r.key == META_KEY), default=store.position.meta_offset
+    )
+    prepared = store.prepare(((r.key, r.value) for r in fresh), local_index)
+    store.apply(prepared, Position(fresh[-1].offset + 1, meta_offset))
+    return len(fresh)

@@ -1,0 +1,200 @@
+"""The engine put together: one Faust app with the engine's delivery, gate, recovery and watchdog.
+
+Faust gives the process, group membership, co-partitioned assignment, agents, channels, timers and
+signals. Delivery, the unit of work, fencing, the changelog and recovery are the engine's own.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import faust
+
+from services.streaming import guards
+from services.streaming.delivery import DeliveryChannel, EngineTransport, Pump, Roster
+from services.streaming.exits import EngineFault, ExitCode, die, die_of
+from services.streaming.health import EngineHealth
+from services.streaming.interface import StepFactory
+from services.streaming.merge import HoleError
+from services.streaming.partition import Delivery, Topics
+from services.streaming.rebalance import Rebalance
+from services.streaming.settings import EngineSettings
+from services.streaming.topic_check import check_topics
+from services.streaming.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """A stream worker: reads the source topics, runs a step per partition, commits its output.
+
+    ``app`` is the Faust app; a shell may add its own services, timers and tasks to it (a health
+    server, a display), never agents on topics. ``health`` is updated all the time.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        *,
+        source_topics: Sequence[str],
+        control_topic: str,
+        changelog_topic: str,
+        timeline_topic: str,
+        step_factory: StepFactory,
+        data_dir: Path,
+        bootstrap: str,
+        partition_count: int = 12,
+        settings: EngineSettings | None = None,
+    ) -> None:
+        """Compose the worker; nothing is opened or connected before ``run_worker``.
+
+        ``app_id`` is the consumer group and the prefix of the transactional ids: the same for all
+        workers of one application. ``source_topics`` are in rank order (the earlier first where
+        append times are equal) and contain ``control_topic``. ``data_dir`` belongs to this worker
+        alone. ``bootstrap`` is ``host:port[,host:port...]``.
+        """
+        self.settings = settings or EngineSettings()
+        self.topics = Topics(tuple(source_topics), control_topic, changelog_topic, timeline_topic)
+        self.bootstrap = bootstrap
+        self.data_dir = data_dir
+        self.partition_count = partition_count
+        self.health = EngineHealth()
+        self.app = _faust_app(app_id, bootstrap, data_dir, self.settings)
+        self._roster = Roster()
+        channels = {n: DeliveryChannel(self.app) for n in range(partition_count)}
+        self._channels = channels
+        transport = EngineTransport(self.app.conf.broker_consumer, self.app)
+        transport.pump = Pump(self._roster, channels, self.settings)
+        transport.settings = self.settings
+        self.app._transport = transport
+        self._rebalance = Rebalance(
+            self.app,
+            self.topics,
+            partition_count,
+            step_factory,
+            data_dir,
+            bootstrap,
+            self.settings,
+            self._roster,
+            self.health,
+        )
+        self._rebalance.connect()
+        for number, channel in channels.items():
+            self.app.agent(channel, name=f"partition-{number}")(self._agent(number))
+        self._subscribe()
+        self.app.timer(1.0)(self._every_second)
+        self.app.timer(self.settings.group_commit_s)(self._rebalance.commit_display)
+
+    def prepare_directory(self) -> None:
+        """Create the worker's directory, readable by its user alone."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _agent(self, number: int) -> Callable[[Any], Coroutine[Any, Any, None]]:
+        async def partition_agent(deliveries: AsyncIterable[Delivery]) -> None:
+            queue = deliveries.channel.queue  # type: ignore[attr-defined]
+            async for first in deliveries:
+                waiting = [first]
+
+                def arrived(waiting: list[Delivery] = waiting) -> list[Delivery]:
+                    taken = waiting.copy()
+                    waiting.clear()
+                    while not queue.empty():
+                        taken.append(queue.get_nowait())
+                    return taken
+
+                await self._work(number, arrived)
+
+        return partition_agent
+
+    async def _work(self, number: int, arrived: Callable[[], Sequence[Delivery]]) -> None:
+        """Let the partition work. No exception gets out: Faust would acknowledge and go on."""
+        partition = self._roster.partitions.get(number)
+        if partition is None:
+            return
+        try:
+            await partition.work(arrived)
+        except asyncio.CancelledError:
+            if partition.in_flight:
+                die(ExitCode.UNIT_TIMEOUT, f"a unit of partition {number} was cancelled in flight")
+            raise
+        except HoleError as error:
+            die(ExitCode.DELIVERY_HOLE, f"partition {number}: {error}")
+        except Exception as error:
+            die_of(error, ExitCode.STEP_FAILED, f"unit of partition {number}")
+
+    def _subscribe(self) -> None:
+        """Make Faust subscribe to the sources; no record may ever come this way."""
+        topic = self.app.topic(
+            *self.topics.sources, key_serializer="raw", value_serializer="raw", internal=False
+        )
+
+        async def subscription(stream: AsyncIterable[Any]) -> None:
+            async for _ in stream:
+                die(ExitCode.STOCK_PATH, "a record came through Faust's own delivery")
+
+        self.app.agent(topic, name="subscription")(subscription)
+
+    async def _every_second(self) -> None:
+        """Show that the loop turns, and wake partitions whose tick is due."""
+        self.health.loop_alive = time.monotonic()
+        for number, partition in self._roster.open_partitions().items():
+            if partition.tick_due:
+                await self._channels[number].hand_over(Delivery(self._roster.epoch))
+
+
+def run_worker(engine: Engine) -> NoReturn:
+    """Run the engine in this process until SIGTERM or SIGINT; raises SystemExit(0) then.
+
+    Blocks the main thread. First the guards are checked, then the topics waited for. Every failure
+    ends the process with an ``ExitCode``.
+    """
+    try:
+        guards.check()
+        asyncio.new_event_loop().run_until_complete(
+            check_topics(
+                engine.bootstrap,
+                engine.topics.all,
+                engine.partition_count,
+                engine.settings.start_timeout_s,
+            )
+        )
+    except EngineFault as error:
+        die_of(error, error.code, "start")
+    engine.prepare_directory()
+    engine.health.loop_alive = time.monotonic()
+    engine.health.started = True
+    Watchdog(engine.health, engine.settings.watchdog_s).start()
+    worker = engine.app.Worker(
+        quiet=True, loglevel="WARN", redirect_stdouts=False, override_logging=False
+    )
+    worker.execute_from_commandline()
+    raise SystemExit(0)
+
+
+def _faust_app(app_id: str, bootstrap: str, data_dir: Path, settings: EngineSettings) -> faust.App:
+    return faust.App(
+        app_id,
+        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        datadir=str(data_dir / "faust"),
+        store="memory://",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        # Without tables nothing is replicated; above 0 it keeps Faust's co-partitioned assignor.
+        table_standby_replicas=1,
+        consumer_auto_offset_reset="earliest",
+        key_serializer="raw",
+        value_serializer="raw",
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 4,
+        broker_rebalance_timeout=settings.rebalance_timeout_s,
+        broker_request_timeout=max(90.0, settings.rebalance_timeout_s + 30.0),
+        broker_max_poll_records=settings.poll_records,
+        consumer_max_fetch_size=settings.partition_fetch_bytes,
+        stream_wait_empty=False,
+        worker_redirect_stdouts=False,
+        cython_optimizations=True,
+    )

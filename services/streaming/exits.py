@@ -1,0 +1,71 @@
+"""The ways this process ends itself: every one has a code and a log line.
+
+The engine never continues after something it did not expect. A supervisor starts the process again,
+which fences, recovers and goes on from the last committed unit; that is the only repair there is.
+"""
+
+import enum
+import logging
+import os
+from typing import NoReturn
+
+logger = logging.getLogger(__name__)
+
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of a stream worker (进程退出码). 0 is a clean stop, 1 a crash of Faust itself."""
+
+    STEP_FAILED = 70
+    """The business step raised, or returned an output that may not be written."""
+    DELIVERY_HOLE = 71
+    """Records were missing between two fetch positions, or between delivery and the state."""
+    FENCED = 72
+    """Another worker took over a partition of this one; whatever was in flight is void."""
+    NOT_COPARTITIONED = 73
+    """The assignment holds different partition numbers for different source topics."""
+    UNASSIGNED = 74
+    """The group leader assigned nothing although there are partitions enough for every member."""
+    TOPICS_UNUSABLE = 75
+    """A topic is missing or has another number of partitions, or no broker answered in time."""
+    SOURCE_TRUNCATED = 76
+    """A source topic does not hold what the state still has to read, or ends before it."""
+    RECOVERY_FAILED = 77
+    """A partition could not be fenced, restored from the changelog or positioned."""
+    UNIT_TIMEOUT = 78
+    """A unit in flight did not end in time before a rebalance or a stop."""
+    WATCHDOG = 79
+    """Work was waiting and nothing moved for the watchdog's time."""
+    GUARD = 80
+    """Faust, aiokafka or mode are not the versions this engine was written against."""
+    DELIVERY_FAILED = 81
+    """Fetching or handing over records raised."""
+    STOCK_PATH = 82
+    """A record came through Faust's own delivery, which loses records."""
+    COMMIT_FAILED = 83
+    """A transaction could not be written or committed; its outcome is settled by the next owner."""
+
+
+class EngineFault(Exception):
+    """A condition that ends the process: the code to end with and a sentence for the log."""
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def die(code: ExitCode, message: str, cause: BaseException | None = None) -> NoReturn:
+    """Log one line (with the traceback of ``cause``) and end the process at once with ``code``.
+
+    Nothing is flushed, closed or committed: an open transaction is aborted by the next owner.
+    """
+    logger.critical("exit %d %s: %s", code, code.name, message, exc_info=cause)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    os._exit(code)
+
+
+def die_of(error: BaseException, otherwise: ExitCode, doing: str) -> NoReturn:
+    """End the process because of ``error``: with its own code if it has one, else ``otherwise``."""
+    if isinstance(error, EngineFault):
+        die(error.code, f"{doing}: {error}", error.__cause__)
+    die(otherwise, f"{doing}: {error!r}", error)

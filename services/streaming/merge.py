@@ -1,0 +1,241 @@
+"""Merge a partition's source topics by append time (按追加时间归并).
+
+Live, every topic is at its end and any order will do. On a rebuild or after an outage one topic can
+run hours ahead of another, and a tick would fire a deadline whose closing event is on the log but
+not read yet. So records are released in the order of (running maximum of append time in their
+topic-partition, rank of the topic, offset), and a record is held back while a topic of which
+nothing is at hand could still bring an earlier one: until the broker said, no earlier than it
+answered with that record, that the other topic is at its end (its last stable offset).
+
+Pure: no clock, no I/O. Times are milliseconds since 1970-01-01T00:00Z.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from services.streaming.interface import SourceRecord
+from services.streaming.meta import Applied, Meta
+
+
+class HoleError(Exception):
+    """Records are missing between what was delivered and what came next (投递缺口)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one poll brought of one topic: ``records`` between two fetch positions.
+
+    ``end`` may lie beyond the last record's offset + 1, and ``records`` may be empty: transactions'
+    control records, aborted records and compacted ones take offsets and are not delivered.
+    ``answered_ms`` is the consumer's clock when the broker's answer came.
+    """
+
+    topic: str
+    start: int
+    end: int
+    answered_ms: int
+    records: Sequence[SourceRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicEnd:
+    """The broker's latest answer about a topic: its last stable offset, and our position then."""
+
+    topic: str
+    position: int
+    stable_end: int
+    answered_ms: int
+
+
+class _Source:
+    """One topic's records at hand, in offset order, and what is known of its end."""
+
+    __slots__ = (
+        "at_end_ms", "chunks", "delivered", "index", "rank", "released", "running_max_ms", "topic",
+    )  # fmt: skip
+
+    def __init__(self, topic: str, rank: int, applied: Applied | None) -> None:
+        self.topic = topic
+        self.rank = rank
+        self.delivered = 0 if applied is None else applied.next_offset
+        self.running_max_ms = 0 if applied is None else applied.append_time_ms
+        self.chunks: deque[Chunk] = deque()
+        self.index = 0
+        self.released = 0
+        self.at_end_ms: int | None = None
+
+    def head_time(self) -> int:
+        """Return the sort time of the first record at hand. There must be one."""
+        append_time_ms = self.chunks[0].records[self.index].append_time_ms
+        return max(self.running_max_ms, append_time_ms)
+
+
+@dataclass(slots=True)
+class _Released:
+    record: SourceRecord
+    applied: Applied
+
+
+class Merge:
+    """The records of one partition between delivery and the unit of work.
+
+    ``accept`` and ``note_end`` take what the consumer brought; ``peek`` and ``consume`` serve the
+    unit of work. ``applied`` tells what was consumed: it goes into META.
+    """
+
+    def __init__(self, topics: Sequence[str], meta: Meta) -> None:
+        """Start at ``meta``'s position; ``topics`` in rank order (earlier first on equal times)."""
+        self._sources = [_Source(t, rank, meta.applied.get(t)) for rank, t in enumerate(topics)]
+        self._by_topic = {source.topic: source for source in self._sources}
+        self._released: deque[_Released] = deque()
+        self._applied = dict(meta.applied)
+        self._latest_answer_ms = 0
+
+    @property
+    def applied(self) -> dict[str, Applied]:
+        """Position per topic after everything consumed so far.
+
+        Where nothing of a topic is at hand that is its fetch position, else control records of
+        transactions at its end would look like a lag for ever.
+        """
+        positions = dict(self._applied)
+        for source in self._sources:
+            if source.delivered and not source.chunks and not source.released:
+                positions[source.topic] = Applied(source.delivered, source.running_max_ms)
+        return positions
+
+    @property
+    def waiting(self) -> int:
+        """Records at hand, released or held."""
+        held = sum(
+            sum(len(chunk.records) for chunk in source.chunks) - source.index
+            for source in self._sources
+        )
+        return held + len(self._released)
+
+    def delivered(self, topic: str) -> int:
+        """Return the fetch position up to which ``topic`` was accepted."""
+        return self._by_topic[topic].delivered
+
+    def accept(self, chunk: Chunk) -> None:
+        """Take a chunk over.
+
+        Raises:
+            HoleError: it does not begin where the one before it ended.
+        """
+        source = self._by_topic[chunk.topic]
+        if chunk.start != source.delivered:
+            raise HoleError(
+                f"{chunk.topic}: delivered from {chunk.start}, expected {source.delivered}"
+            )
+        self._note_answer(chunk.answered_ms)
+        source.delivered = chunk.end
+        source.at_end_ms = None
+        if chunk.records:
+            source.chunks.append(chunk)
+
+    def note_end(self, end: TopicEnd) -> None:
+        """Learn whether a topic was at its end when the broker answered."""
+        self._note_answer(end.answered_ms)
+        source = self._by_topic[end.topic]
+        at_end = end.position == source.delivered and end.position >= end.stable_end
+        source.at_end_ms = end.answered_ms if at_end else None
+
+    def peek(self, max_records: int, max_bytes: int) -> list[SourceRecord]:
+        """Return the next records in merge order without consuming them; empty if all are held.
+
+        At least one is returned if any is released, whatever its size.
+        """
+        self._release(max_records)
+        taken: list[SourceRecord] = []
+        size = 0
+        for released in islice(self._released, max_records):
+            record = released.record
+            size += len(record.key or b"") + len(record.value or b"")
+            if taken and size > max_bytes:
+                break
+            taken.append(record)
+        return taken
+
+    def peek_topic(self, topic: str) -> list[SourceRecord]:
+        """Return the next record of one topic alone, whatever the others hold; empty if none.
+
+        For the time before the step can judge anything (no rule bundle): control records only.
+        """
+        if not self._released:
+            source = self._by_topic[topic]
+            if not source.chunks:
+                return []
+            self._take_run(source, 1, None)
+        first = self._released[0].record
+        return [first] if first.topic == topic else []
+
+    def consume(self, count: int) -> None:
+        """Account for the first ``count`` records of the last peek."""
+        for _ in range(count):
+            released = self._released.popleft()
+            topic = released.record.topic
+            self._applied[topic] = released.applied
+            self._by_topic[topic].released -= 1
+
+    def _note_answer(self, answered_ms: int) -> None:
+        if answered_ms < self._latest_answer_ms:
+            # The machine's clock stepped back: what was stamped before would wait for the clock to
+            # catch up, so it counts as answered long ago.
+            for source in self._sources:
+                source.chunks = deque(
+                    Chunk(c.topic, c.start, c.end, 0, c.records) for c in source.chunks
+                )
+        self._latest_answer_ms = answered_ms
+
+    def _release(self, wanted: int) -> None:
+        while len(self._released) < wanted:
+            best = min(
+                (source for source in self._sources if source.chunks),
+                key=lambda source: (source.head_time(), source.rank),
+                default=None,
+            )
+            if best is None or not self._take_best(best, wanted - len(self._released)):
+                return
+
+    def _take_best(self, best: _Source, limit: int) -> bool:
+        """Release the run of ``best`` that sorts before all others; False if it must be held."""
+        first = (best.head_time(), best.rank)
+        fetched_ms = best.chunks[0].answered_ms
+        bound: tuple[int, int] | None = None
+        for other in self._sources:
+            if other is best:
+                continue
+            if other.chunks:
+                earliest = (other.head_time(), other.rank)
+            elif other.at_end_ms is not None and other.at_end_ms >= fetched_ms:
+                continue
+            else:
+                earliest = (other.running_max_ms, other.rank)
+                if first >= earliest:
+                    return False
+            bound = earliest if bound is None else min(bound, earliest)
+        self._take_run(best, limit, bound)
+        return True
+
+    def _take_run(self, source: _Source, limit: int, bound: tuple[int, int] | None) -> None:
+        """Release records of ``source``'s first chunk that sort before ``bound``, at most limit."""
+        chunk = source.chunks[0]
+        last = len(chunk.records) - 1
+        while limit > 0:
+            time_ms = source.head_time()
+            if bound is not None and (time_ms, source.rank) >= bound:
+                return
+            record = chunk.records[source.index]
+            next_offset = chunk.end if source.index == last else record.offset + 1
+            source.running_max_ms = time_ms
+            self._released.append(_Released(record, Applied(next_offset, time_ms)))
+            source.released += 1
+            limit -= 1
+            if source.index == last:
+                source.chunks.popleft()
+                source.index = 0
+                return
+            source.index += 1

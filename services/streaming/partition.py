@@ -1,0 +1,278 @@
+"""One owned partition: what is delivered, its state, its step, and the units of work between them.
+
+Obligations of every unit, in this order: the gate is held; the partition is open; the step runs on
+a state that contains everything applied so far; the local-only keys are derived; the transaction
+with META last is committed; the same records, the local-only keys and the position go to the local
+store in one WriteBatch. Anything that goes wrong on the way ends the process, so nothing is ever
+rolled back here.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from services.streaming.exits import EngineFault, ExitCode
+from services.streaming.health import PartitionHealth
+from services.streaming.interface import Headers, PartitionStep, SourceRecord, UnitOutput
+from services.streaming.merge import Chunk, Merge, TopicEnd
+from services.streaming.meta import META_KEY, Meta, encode
+from services.streaming.pacing import Pacer
+from services.streaming.settings import EngineSettings
+from services.streaming.store import PartitionStore, Position, Prepared, UnitStore
+from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of an engine. ``sources`` in rank order, ``control`` among them."""
+
+    sources: tuple[str, ...]
+    control: str
+    changelog: str
+    timeline: str
+
+    def __post_init__(self) -> None:
+        if self.control not in self.sources:
+            raise ValueError(f"control topic {self.control} is not among the source topics")
+        if len(set(self.sources)) != len(self.sources):
+            raise ValueError(f"a source topic is named twice: {self.sources}")
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every topic that must exist with the same partition count."""
+        return (*self.sources, self.changelog, self.timeline)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one poll brought for one partition, tagged with the epoch it was fetched in.
+
+    An empty one only wakes the partition up (a tick may be due).
+    """
+
+    epoch: int
+    chunks: Sequence[Chunk] = ()
+    ends: Sequence[TopicEnd] = ()
+
+
+class Partition:
+    """A partition from its assignment to its revocation; made anew by every assignment."""
+
+    def __init__(
+        self,
+        number: int,
+        epoch: int,
+        topics: Topics,
+        step: PartitionStep,
+        store: PartitionStore,
+        producer: PartitionProducer,
+        pacer: Pacer,
+        settings: EngineSettings,
+    ) -> None:
+        self.number = number
+        self.store = store
+        self.step = step
+        self.producer = producer
+        self.gate = asyncio.Lock()
+        self.health = PartitionHealth()
+        self.backlog = dict.fromkeys(topics.sources, 0)
+        self.in_flight = False
+        self._epoch = epoch
+        self._topics = topics
+        self._pacer = pacer
+        self._settings = settings
+        self._merge = Merge(topics.sources, Meta())
+        self._meta = Meta()
+        self._open = False
+        self._holding = True
+        self._unit_limit = settings.unit_records
+        self._next_tick = 0.0
+
+    def restored(self) -> dict[str, int]:
+        """Take the restored store's position over; return the source offsets to seek to."""
+        self._meta = self.store.meta
+        self._merge = Merge(self._topics.sources, self._meta)
+        self._show()
+        return {topic: self._meta.next_offset(topic) or 0 for topic in self._topics.sources}
+
+    def open(self) -> None:
+        """Begin to work. The sources must have been sought to what ``restored`` returned."""
+        # Spread over the partitions, else all of them would tick in the same instant for ever.
+        self._next_tick = time.monotonic() + 1.0 + 0.2 * self.number
+        self._open = True
+        self.health.ready = True
+
+    def close(self) -> None:
+        """Let no further unit begin; one in flight goes on until the gate is free."""
+        self._open = False
+        self.health.ready = False
+
+    @property
+    def is_open(self) -> bool:
+        """True between restoration and revocation."""
+        return self._open
+
+    @property
+    def tick_due(self) -> bool:
+        """True when the step should be asked for a tick."""
+        return self._open and not self._holding and time.monotonic() >= self._next_tick
+
+    def add_backlog(self, chunk: Chunk) -> None:
+        """Count records that are on their way here."""
+        self.backlog[chunk.topic] += len(chunk.records)
+        self.health.waiting_records += len(chunk.records)
+
+    def positions(self) -> dict[str, int]:
+        """Return the next offset of each source topic that is not in the state."""
+        return {topic: applied.next_offset for topic, applied in self._merge.applied.items()}
+
+    async def work(self, arrived: Callable[[], Sequence[Delivery]]) -> None:
+        """Take over what ``arrived`` yields, and run units until nothing more can be released.
+
+        What arrives while a unit waits for its turn is taken too, so that units grow under load.
+
+        Raises:
+            HoleError: records are missing.
+            EngineFault: the step or the transaction failed.
+        """
+        async with self.gate:
+            while self._open:
+                self._accept(arrived())
+                if not self._next_records(1) and not self.tick_due:
+                    break
+                await self._pacer.turn()
+                self._accept(arrived())
+                if self._open:
+                    self.in_flight = True
+                    await self._unit()
+                    self.in_flight = False
+
+    def _accept(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            if delivery.epoch != self._epoch:
+                continue
+            for chunk in delivery.chunks:
+                self._merge.accept(chunk)
+            for end in delivery.ends:
+                self._merge.note_end(end)
+                self.health.ends[end.topic] = end.stable_end
+
+    def _next_records(self, limit: int) -> list[SourceRecord]:
+        """Return what the next unit may take: while the step holds, one control record at most."""
+        if self._holding:
+            self._holding = self.health.holding = self._ask_holds()
+        if self._holding:
+            return self._merge.peek_topic(self._topics.control)
+        return self._merge.peek(limit, self._settings.unit_input_bytes)
+
+    async def _unit(self) -> None:
+        started = time.monotonic()
+        records = self._next_records(self._unit_limit)
+        view = UnitStore(self.store, self.step.local_index)
+        output, size = self._run_step(records, view)
+        taken = len(records) if output.taken is None else output.taken
+        stream_time_ms = max(
+            (r.append_time_ms for r in records[:taken]), default=self._meta.stream_time_ms
+        )
+        stream_time_ms = max(stream_time_ms, self._meta.stream_time_ms)
+        side = by_topic(output.side)
+        tick = self._ask_tick(view, stream_time_ms)
+        if tick is not None:
+            side.setdefault(self._topics.control, []).append((*tick, ()))
+        stepped = time.monotonic()
+        if records:
+            await self._commit_state(output, side, taken, stream_time_ms)
+        elif side:
+            await self.producer.commit(list(side.items()))
+        self._adapt_limit(len(records), size)
+        self._account(records[:taken])
+        ended = time.monotonic()
+        self.health.step_s, self.health.unit_s = stepped - started, ended - started
+        self._show()
+
+    async def _commit_state(
+        self,
+        output: UnitOutput,
+        side: dict[str, list[tuple[bytes | None, bytes, Headers]]],
+        taken: int,
+        stream_time_ms: int,
+    ) -> None:
+        """Commit a unit's records with META last, then write them to the local store."""
+        self._merge.consume(taken)
+        meta = Meta(self._meta.unit + 1, stream_time_ms, self._merge.applied)
+        meta_value = encode(meta)
+        prepared = self._prepare(output, meta_value)
+        changelog = [(key, value, ()) for key, value in output.changelog.items()]
+        side.setdefault(self._topics.timeline, []).append((META_KEY, meta_value, ()))
+        offsets = await self.producer.commit(
+            [(self._topics.changelog, [*changelog, (META_KEY, meta_value, ())]), *side.items()]
+        )
+        meta_offset = offsets[self._topics.changelog]
+        self.store.apply(prepared, Position(meta_offset + 1, meta_offset))
+        self._meta = meta
+
+    def _run_step(self, records: Sequence[SourceRecord], view: UnitStore) -> tuple[UnitOutput, int]:
+        if not records:
+            return UnitOutput(), 0
+        try:
+            output = self.step.run(records, view, self._meta.stream_time_ms)
+        except Exception as error:
+            first, last = records[0], records[-1]
+            raise EngineFault(
+                ExitCode.STEP_FAILED,
+                f"step raised on {len(records)} records of partition {self.number}, "
+                f"{first.topic}@{first.offset} to {last.topic}@{last.offset}: {error!r}",
+            ) from error
+        size = check_output(output, len(records), self._settings.record_bytes)
+        for key, value in view.staged.items():
+            if output.changelog.get(key) != value:
+                raise EngineFault(
+                    ExitCode.STEP_FAILED, f"staged {key[:80]!r} is not in the output as staged"
+                )
+        return output, size
+
+    def _prepare(self, output: UnitOutput, meta_value: bytes) -> Prepared:
+        """Derive the local-only keys before the commit: a step that fails here leaves no trace."""
+        try:
+            return self.store.prepare(
+                [*output.changelog.items(), (META_KEY, meta_value)], self.step.local_index
+            )
+        except Exception as error:
+            raise EngineFault(ExitCode.STEP_FAILED, f"local_index raised: {error!r}") from error
+
+    def _ask_holds(self) -> bool:
+        try:
+            return self.step.holds(UnitStore(self.store, self.step.local_index))
+        except Exception as error:
+            raise EngineFault(ExitCode.STEP_FAILED, f"holds raised: {error!r}") from error
+
+    def _ask_tick(self, view: UnitStore, stream_time_ms: int) -> tuple[bytes, bytes] | None:
+        if not self.tick_due:
+            return None
+        self._next_tick = time.monotonic() + self._settings.tick_interval_s
+        try:
+            return self.step.tick(stream_time_ms, int(time.time() * 1000), view)
+        except Exception as error:
+            raise EngineFault(ExitCode.STEP_FAILED, f"tick raised: {error!r}") from error
+
+    def _adapt_limit(self, records: int, size: int) -> None:
+        """Keep outputs bounded: shrink the next unit in proportion, grow again by doubling."""
+        if size > self._settings.unit_output_bytes:
+            self._unit_limit = max(1, records * self._settings.unit_output_bytes // size)
+        elif self._unit_limit < self._settings.unit_records:
+            self._unit_limit = min(self._settings.unit_records, self._unit_limit * 2)
+
+    def _account(self, taken: Sequence[SourceRecord]) -> None:
+        for record in taken:
+            self.backlog[record.topic] -= 1
+        self.health.waiting_records -= len(taken)
+        self.health.records += len(taken)
+
+    def _show(self) -> None:
+        self.health.unit = self._meta.unit
+        self.health.stream_time_ms = self._meta.stream_time_ms
+        self.health.applied = self._meta.applied

@@ -1,0 +1,294 @@
+"""The local state of one partition: a RocksDB that can be thrown away and read again.
+
+It holds the changelog's records and the local-only keys derived from them, and in the same
+WriteBatch the changelog position they belong to, so that it is never half a unit ahead or behind.
+The write-ahead log is not synced: a process killed loses nothing, a machine that loses power loses
+a tail, which is read again from the changelog.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    RdictIter,
+    WriteBatch,
+)
+
+from services.streaming.interface import SCAN_LIMIT
+from services.streaming.meta import META_KEY, Meta, decode
+
+logger = logging.getLogger(__name__)
+
+LocalIndex = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes | None]]]
+
+_POSITION_KEY = b"\x00position"
+
+
+class StoreLockedError(Exception):
+    """Another process has this partition's directory open (本地库被占用)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the store stands in the changelog partition.
+
+    ``next_offset`` is the first offset not contained. ``meta_offset`` is that of the newest META
+    record contained (-1: none); its bytes are the proof that the changelog is still the same one.
+    """
+
+    next_offset: int = 0
+    meta_offset: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Changelog records and their local-only keys, ready to be applied."""
+
+    batch: WriteBatch
+    meta_value: bytes | None
+
+
+class StoreOptions:
+    """RocksDB options of all partitions of a process: small write buffers, one block cache."""
+
+    def __init__(self, write_buffer_bytes: int, block_cache_bytes: int) -> None:
+        table = BlockBasedOptions()
+        table.set_block_cache(Cache(block_cache_bytes))
+        table.set_bloom_filter(10, False)
+        table.set_cache_index_and_filter_blocks(True)
+        table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_write_buffer_size(write_buffer_bytes)
+        options.set_max_write_buffer_number(2)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_block_based_table_factory(table)
+        options.set_max_open_files(64)
+        options.set_keep_log_file_num(2)
+        self.rocksdb = options
+
+
+class PartitionStore:
+    """The store of one partition, open from assignment to revocation."""
+
+    def __init__(self, path: Path, options: StoreOptions) -> None:
+        """Open the store, creating it, and emptying it if it cannot be read.
+
+        Raises:
+            StoreLockedError: another process has it open.
+        """
+        self.path = path
+        self._options = options
+        self._db = self._open()
+        self.position = Position()
+        self.meta = Meta()
+        self._meta_value: bytes | None = None
+        self._load()
+
+    @property
+    def meta_value(self) -> bytes | None:
+        """The bytes of the newest META record contained."""
+        return self._meta_value
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the committed value under ``key``."""
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def scan(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield committed entries under ``prefix`` in byte order, descending if ``reverse``."""
+        cursor = self._db.iter()
+        if reverse:
+            _seek_last(cursor, prefix, start)
+        else:
+            cursor.seek(prefix if start is None or start < prefix else start)
+        while cursor.valid():
+            key: bytes = cursor.key()
+            if not key.startswith(prefix):
+                return
+            yield key, cursor.value()
+            if reverse:
+                cursor.prev()
+            else:
+                cursor.next()
+        cursor.status()
+
+    def prepare(self, records: Iterable[tuple[bytes, bytes]], local_index: LocalIndex) -> Prepared:
+        """Collect changelog records in order, with their local-only keys, without writing them.
+
+        A META record among them becomes the store's ``meta`` when they are applied.
+        """
+        batch = WriteBatch(raw_mode=True)
+        newest: dict[bytes, bytes] = {}
+        meta_value: bytes | None = None
+        for key, value in records:
+            if key == META_KEY:
+                meta_value = value
+                continue
+            old = newest.get(key)
+            if old is None:
+                old = self.get(key)
+            for local_key, local_value in local_index(key, old, value):
+                if local_value is None:
+                    batch.delete(local_key)
+                else:
+                    batch.put(local_key, local_value)
+            newest[key] = value
+            batch.put(key, value)
+        return Prepared(batch, meta_value)
+
+    def apply(self, prepared: Prepared, position: Position) -> None:
+        """Write what was prepared and the position it leads to: after a kill all of it or nothing.
+
+        Nothing else may have been applied since it was prepared.
+        """
+        if prepared.meta_value is not None:
+            prepared.batch.put(META_KEY, prepared.meta_value)
+        stored = json.dumps([position.next_offset, position.meta_offset])
+        prepared.batch.put(_POSITION_KEY, stored.encode())
+        self._db.write(prepared.batch)
+        self.position = position
+        if prepared.meta_value is not None:
+            self._meta_value, self.meta = prepared.meta_value, decode(prepared.meta_value)
+
+    def wipe(self) -> None:
+        """Throw everything away; the position is 0 afterwards."""
+        self._db.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._db = self._open()
+        self._load()
+
+    def close(self) -> None:
+        """Flush and close; the store keeps its position for the next opening."""
+        self._db.flush()
+        self._db.close()
+
+    def _open(self) -> Rdict:
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            return Rdict(str(self.path), options=self._options.rocksdb)
+        except Exception as error:
+            if "lock" in str(error).lower():
+                raise StoreLockedError(f"{self.path} is open in another process") from error
+            logger.warning("local store %s unreadable, reading it anew: %s", self.path, error)
+        shutil.rmtree(self.path)
+        self.path.mkdir(parents=True)
+        return Rdict(str(self.path), options=self._options.rocksdb)
+
+    def _load(self) -> None:
+        stored = self.get(_POSITION_KEY)
+        self.position = Position(*json.loads(stored)) if stored else Position()
+        self._meta_value = self.get(META_KEY)
+        self.meta = Meta() if self._meta_value is None else decode(self._meta_value)
+
+
+class UnitStore:
+    """What a business step reads: the committed store under what this unit staged.
+
+    One is made for each unit and dropped with it.
+    """
+
+    def __init__(self, store: PartitionStore, local_index: LocalIndex) -> None:
+        self._store = store
+        self._local_index = local_index
+        self._staged: dict[bytes, bytes | None] = {}
+        self._changelog: dict[bytes, bytes] = {}
+
+    @property
+    def staged(self) -> Mapping[bytes, bytes]:
+        """The changelog writes staged so far."""
+        return self._changelog
+
+    def get(self, key: bytes) -> bytes | None:
+        """See ReadStore.get."""
+        if key in self._staged:
+            return self._staged[key]
+        return self._store.get(key)
+
+    def stage(self, key: bytes, value: bytes) -> None:
+        """See ReadStore.stage."""
+        for local_key, local_value in self._local_index(key, self.get(key), value):
+            self._staged[local_key] = local_value
+        self._staged[key] = self._changelog[key] = value
+
+    def scan(
+        self,
+        prefix: bytes,
+        *,
+        start: bytes | None = None,
+        limit: int = SCAN_LIMIT,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """See ReadStore.scan."""
+        staged = sorted(
+            (
+                (key, value)
+                for key, value in self._staged.items()
+                if key.startswith(prefix)
+                and (start is None or (key <= start if reverse else key >= start))
+            ),
+            reverse=reverse,
+        )
+        return _overlay(
+            self._store.scan(prefix, start=start, reverse=reverse), staged, limit, reverse
+        )
+
+
+def _overlay(
+    committed: Iterator[tuple[bytes, bytes]],
+    staged: list[tuple[bytes, bytes | None]],
+    limit: int,
+    reverse: bool,
+) -> Iterator[tuple[bytes, bytes]]:
+    """Merge two sorted sequences; of equal keys the staged one holds, and None hides the key."""
+    below = next(committed, None)
+    for key, value in staged:
+        while below is not None and limit > 0 and (below[0] > key if reverse else below[0] < key):
+            yield below
+            limit -= 1
+            below = next(committed, None)
+        if below is not None and below[0] == key:
+            below = next(committed, None)
+        if limit <= 0:
+            return
+        if value is not None:
+            yield key, value
+            limit -= 1
+    while below is not None and limit > 0:
+        yield below
+        limit -= 1
+        below = next(committed, None)
+
+
+def _seek_last(cursor: RdictIter, prefix: bytes, start: bytes | None) -> None:
+    """Place the cursor on the last key under ``prefix`` that is not above ``start``."""
+    if start is not None and start.startswith(prefix):
+        cursor.seek_for_prev(start)
+        return
+    if start is not None and start < prefix:
+        cursor.seek_for_prev(start)  # every key of the prefix is above: nothing will match
+        return
+    above = _successor(prefix)
+    if above is None:
+        cursor.seek_to_last()
+        return
+    cursor.seek_for_prev(above)
+    if cursor.valid() and cursor.key() == above:
+        cursor.prev()
+
+
+def _successor(prefix: bytes) -> bytes | None:
+    """Return the smallest key above all that begin with ``prefix``; None if there is none."""
+    trimmed = prefix.rstrip(b"\xff")
+    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None

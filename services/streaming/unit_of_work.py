@@ -1,0 +1,158 @@
+"""One unit's output in one Kafka transaction of the partition's own producer.
+
+Every record goes to the unit's partition number, by explicit number: a key may hash elsewhere, and
+one hung transaction would hold back other partitions' readers.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from services.streaming.exits import EngineFault, ExitCode
+from services.streaming.interface import Headers, SideRecord, UnitOutput
+from services.streaming.meta import META_KEY, RESERVED_PREFIX
+from services.streaming.settings import EngineSettings
+
+logger = logging.getLogger(__name__)
+
+_FENCING_ERRORS = (ProducerFenced, InvalidProducerEpoch)
+
+
+class PartitionProducer:
+    """The transactional producer of one partition (分区事务生产者).
+
+    Its transactional id is ``<app>-<partition>``, never one of the worker: whoever starts it fences
+    every earlier holder of the partition and aborts that holder's open transaction.
+    """
+
+    def __init__(
+        self, app_id: str, partition: int, bootstrap: str, settings: EngineSettings
+    ) -> None:
+        self.partition = partition
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap,
+            transactional_id=f"{app_id}-{partition}",
+            acks="all",
+            linger_ms=0,
+            max_batch_size=settings.batch_bytes,
+            max_request_size=settings.batch_bytes + (1 << 16),
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+            request_timeout_ms=settings.request_timeout_ms,
+        )
+
+    async def fence(self) -> None:
+        """Start the producer. When it returns, no earlier holder can commit anything any more."""
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close the connections. There must be no open transaction."""
+        await self._producer.stop()
+
+    async def commit(
+        self, topics: Sequence[tuple[str, Sequence[tuple[bytes | None, bytes, Headers]]]]
+    ) -> dict[str, int]:
+        """Write the records of every topic and commit; return each topic's last record's offset.
+
+        The commit is asked for only after every batch was acknowledged: no produce of one
+        transaction can leak into the next. When this returns, readers of committed data see all of
+        it. When it raises, the outcome is open until the partition is fenced, and the process has
+        to end.
+
+        Raises:
+            EngineFault: FENCED when another worker owns the partition, else COMMIT_FAILED.
+        """
+        try:
+            await self._producer.begin_transaction()
+            sent = [
+                (
+                    topic,
+                    start,
+                    await self._producer.send_batch(batch, topic, partition=self.partition),
+                )
+                for topic, records in topics
+                for start, batch in self._batches(records)
+            ]
+            acks = await asyncio.gather(*(ack for _, _, ack in sent))
+            await self._producer.commit_transaction()
+        except _FENCING_ERRORS as error:
+            raise EngineFault(
+                ExitCode.FENCED, f"partition {self.partition} belongs to another worker: {error!r}"
+            ) from error
+        except KafkaError as error:
+            raise EngineFault(
+                ExitCode.COMMIT_FAILED, f"partition {self.partition}: {error!r}"
+            ) from error
+        counts = {topic: len(records) for topic, records in topics}
+        return {
+            topic: ack.offset + counts[topic] - start - 1
+            for (topic, start, _), ack in zip(sent, acks, strict=True)
+        }
+
+    def _batches(
+        self, records: Sequence[tuple[bytes | None, bytes, Headers]]
+    ) -> Iterable[tuple[int, object]]:
+        """Yield (number of the first record, batch) over all records, in order."""
+        batch, start = self._producer.create_batch(), 0
+        for number, (key, value, headers) in enumerate(records):
+            appended = batch.append(timestamp=None, key=key, value=value, headers=list(headers))
+            if appended is None:
+                yield start, batch
+                batch, start = self._producer.create_batch(), number
+                batch.append(timestamp=None, key=key, value=value, headers=list(headers))
+        if batch.record_count():
+            yield start, batch
+
+
+def check_output(output: UnitOutput, given: int, record_bytes: int) -> int:
+    """Check what a step returned for ``given`` records; return the size of its records in bytes.
+
+    Raises:
+        EngineFault: STEP_FAILED, naming the first thing that may not be written.
+    """
+    taken = given if output.taken is None else output.taken
+    if not 0 <= taken <= given:
+        raise _refused(f"taken={taken} of {given} records")
+    if given and taken == 0 and not output.changelog:
+        raise _refused("no record taken and no state changed: the unit could never end")
+    total = 0
+    for key, value in output.changelog.items():
+        if not key or key.startswith(RESERVED_PREFIX):
+            raise _refused(f"changelog key {key[:40]!r} is empty or reserved")
+        total += _checked_size("changelog", key, value, (), record_bytes)
+    for topic, side_key, value, headers in output.side:
+        if side_key == META_KEY:
+            raise _refused(f"{topic}: the META key is the engine's own")
+        total += _checked_size(topic, side_key, value, headers, record_bytes)
+    return total
+
+
+def by_topic(
+    side: Iterable[SideRecord],
+) -> dict[str, list[tuple[bytes | None, bytes, Headers]]]:
+    """Group side records by topic, keeping their order."""
+    grouped: dict[str, list[tuple[bytes | None, bytes, Headers]]] = {}
+    for topic, key, value, headers in side:
+        grouped.setdefault(topic, []).append((key, value, headers))
+    return grouped
+
+
+def _checked_size(
+    topic: str, key: bytes | None, value: bytes, headers: Headers, record_bytes: int
+) -> int:
+    size = len(key or b"") + len(value) + sum(len(n) + len(v) for n, v in headers)
+    if size > record_bytes:
+        raise _refused(
+            f"{topic}: record {(key or b'')[:80]!r} of {size} bytes, over {record_bytes}"
+        )
+    return size
+
+
+def _refused(reason: str) -> EngineFault:
+    return EngineFault(ExitCode.STEP_FAILED, f"output refused: {reason}")

@@ -1,0 +1,74 @@
+"""End the process when work waits and nothing moves.
+
+Heartbeats come from the consumer's thread, so a wedged main loop would keep its partitions for
+ever. The watchdog is a thread of its own and only reads.
+"""
+
+import threading
+import time
+from collections.abc import Hashable
+
+from services.streaming.exits import ExitCode, die
+from services.streaming.health import EngineHealth, PartitionHealth
+
+
+class Watch:
+    """Remembers since when something that should move has not moved. Pure: time is an argument."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._since: dict[Hashable, tuple[Hashable, float]] = {}
+
+    def complaint(self, health: EngineHealth, now: float) -> str | None:
+        """Return what has stood still for too long, or None.
+
+        Seen: a main loop that does not turn; a recovery that restores nothing; a partition with
+        records waiting, or records on the broker, that applies nothing. A partition whose step
+        holds (no rule bundle yet) waits rightly.
+        """
+        if now - health.loop_alive > self._patience_s:
+            return f"the main loop has not turned for {now - health.loop_alive:.0f} s"
+        recovering = any(not p.ready for p in health.partitions.values())
+        if self._stuck("recovery", recovering, health.restored_records, now):
+            return f"recovery stands still at {health.restored_records} records"
+        for number, partition in list(health.partitions.items()):
+            busy = partition.ready and not partition.holding and _has_work(partition)
+            moved = (partition.unit, partition.records, partition.stream_time_ms)
+            if self._stuck(number, busy, moved, now):
+                return (
+                    f"partition {number} applies nothing: {partition.waiting_records} records "
+                    f"waiting, unit {partition.unit}, applied {dict(partition.applied)}, "
+                    f"ends {partition.ends}"
+                )
+        return None
+
+    def _stuck(self, name: Hashable, busy: bool, state: Hashable, now: float) -> bool:
+        if not busy:
+            self._since.pop(name, None)
+            return False
+        seen, since = self._since.get(name, (None, now))
+        if seen != state:
+            self._since[name] = (state, now)
+            return False
+        return now - since > self._patience_s
+
+
+def _has_work(partition: PartitionHealth) -> bool:
+    return partition.waiting_records > 0 or any(partition.lag(t) for t in list(partition.ends))
+
+
+class Watchdog(threading.Thread):
+    """Looks every second, and ends the process on a complaint."""
+
+    def __init__(self, health: EngineHealth, patience_s: float) -> None:
+        super().__init__(name="engine-watchdog", daemon=True)
+        self._health = health
+        self._watch = Watch(patience_s)
+
+    def run(self) -> None:
+        """Watch for ever."""
+        while True:
+            time.sleep(1.0)
+            complaint = self._watch.complaint(self._health, time.monotonic())
+            if complaint is not None:
+                die(ExitCode.WATCHDOG, complaint)

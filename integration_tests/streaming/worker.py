@@ -5,11 +5,11 @@
 ``settings``.
 """
 
-import asyncio
+# ruff: noqa: ARG002  The steps are given more than a ten-line fold needs.
+
 import hashlib
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.streaming.exits import EngineFault, ExitCode
+from services.streaming.exits import EngineError, ExitCode
 from services.streaming.meta import META_KEY
 from services.streaming.settings import EngineSettings
 from services.streaming.store import LocalIndex, PartitionStore, Position
@@ -106,7 +106,7 @@ class ChangelogReader:
         """Check that every source topic still holds all the state has not applied yet.
 
         Raises:
-            EngineFault: SOURCE_TRUNCATED, naming topic and partition: it begins after the next
+            EngineError: SOURCE_TRUNCATED, naming topic and partition: it begins after the next
                 record to read (never a silent partial view), or ends before it.
         """
         wanted = {TopicPartition(t, number): number for t in topics for number in stores}
@@ -115,13 +115,13 @@ class ChangelogReader:
         for tp, number in wanted.items():
             next_offset = stores[number].meta.next_offset(tp.topic) or 0
             if begins[tp] > next_offset:
-                raise EngineFault(
+                raise EngineError(
                     ExitCode.SOURCE_TRUNCATED,
                     f"{tp.topic} partition {tp.partition} begins at offset {begins[tp]}, but the "
-                    f"state has applied only what is below {next_offset}: records are gone for ever",
+                    f"state has applied only what is below {next_offset}: records are lost",
                 )
             if ends[tp] < next_offset:
-                raise EngineFault(
+                raise EngineError(
                     ExitCode.SOURCE_TRUNCATED,
                     f"{tp.topic} partition {tp.partition} ends at offset {ends[tp]}, but the state "
                     f"has applied up to {next_offset}: the topic was made anew under the state",
@@ -136,7 +136,7 @@ def _proves(record: Any, store: PartitionStore) -> bool:
 
 
 def _apply(records: Sequence[Any], store: PartitionStore, local_index: LocalIndex) -> int:
-    """Write one poll's records of a partition that are not in the store yet; return their number."""
+    """Write the records of one poll that are not in the store yet; return their number."""
     fresh = [r for r in records if r.offset >= store.position.next_offset]
     if not fresh:
         return 0

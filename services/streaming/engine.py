@@ -15,11 +15,12 @@ import faust
 
 from services.streaming import guards
 from services.streaming.delivery import DeliveryChannel, EngineTransport, Pump, Roster
-from services.streaming.exits import EngineFault, ExitCode, die, die_of
+from services.streaming.exits import EngineError, ExitCode, die, die_of
 from services.streaming.health import EngineHealth
 from services.streaming.interface import StepFactory
 from services.streaming.merge import HoleError
 from services.streaming.partition import Delivery, Topics
+from services.streaming.partition_factory import PartitionFactory
 from services.streaming.rebalance import Rebalance
 from services.streaming.settings import EngineSettings
 from services.streaming.topic_check import check_topics
@@ -35,7 +36,7 @@ class Engine:
     server, a display), never agents on topics. ``health`` is updated all the time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the composition root names everything it composes
         self,
         app_id: str,
         *,
@@ -69,18 +70,11 @@ class Engine:
         transport = EngineTransport(self.app.conf.broker_consumer, self.app)
         transport.pump = Pump(self._roster, channels, self.settings)
         transport.settings = self.settings
-        self.app._transport = transport
-        self._rebalance = Rebalance(
-            self.app,
-            self.topics,
-            partition_count,
-            step_factory,
-            data_dir,
-            bootstrap,
-            self.settings,
-            self._roster,
-            self.health,
+        self.app._transport = transport  # noqa: SLF001  the only way to give Faust a transport
+        parts = PartitionFactory(
+            app_id, self.topics, step_factory, data_dir, bootstrap, self.settings
         )
+        self._rebalance = Rebalance(self.app, parts, partition_count, self._roster, self.health)
         self._rebalance.connect()
         for number, channel in channels.items():
             self.app.agent(channel, name=f"partition-{number}")(self._agent(number))
@@ -122,7 +116,7 @@ class Engine:
             raise
         except HoleError as error:
             die(ExitCode.DELIVERY_HOLE, f"partition {number}: {error}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
             die_of(error, ExitCode.STEP_FAILED, f"unit of partition {number}")
 
     def _subscribe(self) -> None:
@@ -161,7 +155,7 @@ def run_worker(engine: Engine) -> NoReturn:
                 engine.settings.start_timeout_s,
             )
         )
-    except EngineFault as error:
+    except EngineError as error:
         die_of(error, error.code, "start")
     engine.prepare_directory()
     engine.health.loop_alive = time.monotonic()

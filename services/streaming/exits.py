@@ -45,7 +45,7 @@ class ExitCode(enum.IntEnum):
     """A transaction could not be written or committed; its outcome is settled by the next owner."""
 
 
-class EngineFault(Exception):
+class EngineError(Exception):
     """A condition that ends the process: the code to end with and a sentence for the log."""
 
     def __init__(self, code: ExitCode, message: str) -> None:
@@ -66,6 +66,6 @@ def die(code: ExitCode, message: str, cause: BaseException | None = None) -> NoR
 
 def die_of(error: BaseException, otherwise: ExitCode, doing: str) -> NoReturn:
     """End the process because of ``error``: with its own code if it has one, else ``otherwise``."""
-    if isinstance(error, EngineFault):
+    if isinstance(error, EngineError):
         die(error.code, f"{doing}: {error}", error.__cause__)
     die(otherwise, f"{doing}: {error!r}", error)

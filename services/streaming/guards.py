@@ -6,13 +6,15 @@ that was read when the engine was written: a changed library fails at the start,
 message, instead of losing records quietly.
 """
 
+# ruff: noqa: E501  A name and its hash belong on one line.
+
 import hashlib
 import importlib
 import importlib.metadata
 import inspect
 from collections.abc import Mapping
 
-from services.streaming.exits import EngineFault, ExitCode
+from services.streaming.exits import EngineError, ExitCode
 
 VERSIONS: Mapping[str, str] = {
     "aiokafka": "0.14.0",
@@ -82,11 +84,11 @@ def check() -> None:
     """Raise if any library differs.
 
     Raises:
-        EngineFault: GUARD, naming every difference.
+        EngineError: GUARD, naming every difference.
     """
     found = problems()
     if found:
-        raise EngineFault(
+        raise EngineError(
             ExitCode.GUARD,
             "libraries differ from those the engine was written against (依赖库与引擎不符): "
             + "; ".join(found),

@@ -9,7 +9,7 @@ from services.streaming.meta import Applied
 
 @dataclass(slots=True)
 class PartitionHealth:
-    """One owned partition. ``unit_s`` and ``step_s`` are seconds the last unit and its step took."""
+    """One owned partition; ``unit_s`` and ``step_s`` are the seconds of the last unit and step."""
 
     ready: bool = False
     unit: int = 0

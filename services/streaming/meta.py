@@ -1,9 +1,9 @@
-"""The META record: where a partition stands, committed with the state it describes.
+r"""The META record: where a partition stands, committed with the state it describes.
 
 It is the last record of every transaction in the changelog and in the timeline topic. A reader
 that has passed it has seen the whole unit, and knows which source records are contained in it.
 
-Format: key ``b"\\x00meta"``; value JSON (UTF-8, sorted keys, no spaces)::
+Format: key ``b"\x00meta"``; value JSON (UTF-8, sorted keys, no spaces)::
 
     {"applied":{"<topic>":[<next offset>,<append time ms of the last applied record>],...},
      "stream_time_ms":<int>,"unit":<int>,"v":1}
@@ -70,16 +70,15 @@ def decode(value: bytes) -> Meta:
     try:
         document = json.loads(value)
         version = document["v"]
-        if version != _VERSION:
-            raise MetaError(f"META version {version!r} is not {_VERSION} (位点记录版本不支持)")
-        return Meta(
+        meta = Meta(
             unit=int(document["unit"]),
             stream_time_ms=int(document["stream_time_ms"]),
             applied=MappingProxyType(
                 {str(t): Applied(int(o), int(ms)) for t, (o, ms) in document["applied"].items()}
             ),
         )
-    except MetaError:
-        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MetaError(f"not a META value: {value[:80]!r} ({error}) (位点记录无法解析)") from error
+    if version != _VERSION:
+        raise MetaError(f"META version {version!r} is not {_VERSION} (位点记录版本不支持)")
+    return meta

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.streaming.exits import EngineFault, ExitCode
+from services.runtime.clock import now_ms
+from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import PartitionHealth
 from services.streaming.interface import Headers, PartitionStep, SourceRecord, UnitOutput
 from services.streaming.merge import Chunk, Merge, TopicEnd
@@ -137,7 +138,7 @@ class Partition:
 
         Raises:
             HoleError: records are missing.
-            EngineFault: the step or the transaction failed.
+            EngineError: the step or the transaction failed.
         """
         async with self.gate:
             while self._open:
@@ -222,7 +223,7 @@ class Partition:
             output = self.step.run(records, view, self._meta.stream_time_ms)
         except Exception as error:
             first, last = records[0], records[-1]
-            raise EngineFault(
+            raise EngineError(
                 ExitCode.STEP_FAILED,
                 f"step raised on {len(records)} records of partition {self.number}, "
                 f"{first.topic}@{first.offset} to {last.topic}@{last.offset}: {error!r}",
@@ -230,7 +231,7 @@ class Partition:
         size = check_output(output, len(records), self._settings.record_bytes)
         for key, value in view.staged.items():
             if output.changelog.get(key) != value:
-                raise EngineFault(
+                raise EngineError(
                     ExitCode.STEP_FAILED, f"staged {key[:80]!r} is not in the output as staged"
                 )
         return output, size
@@ -242,22 +243,23 @@ class Partition:
                 [*output.changelog.items(), (META_KEY, meta_value)], self.step.local_index
             )
         except Exception as error:
-            raise EngineFault(ExitCode.STEP_FAILED, f"local_index raised: {error!r}") from error
+            raise EngineError(ExitCode.STEP_FAILED, f"local_index raised: {error!r}") from error
 
     def _ask_holds(self) -> bool:
         try:
             return self.step.holds(UnitStore(self.store, self.step.local_index))
         except Exception as error:
-            raise EngineFault(ExitCode.STEP_FAILED, f"holds raised: {error!r}") from error
+            raise EngineError(ExitCode.STEP_FAILED, f"holds raised: {error!r}") from error
 
     def _ask_tick(self, view: UnitStore, stream_time_ms: int) -> tuple[bytes, bytes] | None:
         if not self.tick_due:
             return None
         self._next_tick = time.monotonic() + self._settings.tick_interval_s
         try:
-            return self.step.tick(stream_time_ms, int(time.time() * 1000), view)
+            # The one place where the machine's clock enters the log, as a record.
+            return self.step.tick(stream_time_ms, now_ms(), view)
         except Exception as error:
-            raise EngineFault(ExitCode.STEP_FAILED, f"tick raised: {error!r}") from error
+            raise EngineError(ExitCode.STEP_FAILED, f"tick raised: {error!r}") from error
 
     def _adapt_limit(self, records: int, size: int) -> None:
         """Keep outputs bounded: shrink the next unit in proportion, grow again by doubling."""

@@ -8,8 +8,7 @@ open stores, fence every partition, read the changelog to its end, check the sou
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import faust
@@ -17,16 +16,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
-from services.streaming.changelog import ChangelogReader
 from services.streaming.delivery import EngineConsumer, Roster
 from services.streaming.exits import ExitCode, die, die_of
 from services.streaming.health import EngineHealth
-from services.streaming.interface import StepFactory
-from services.streaming.pacing import Pacer
-from services.streaming.partition import Partition, Topics
-from services.streaming.settings import EngineSettings
-from services.streaming.store import PartitionStore, StoreOptions
-from services.streaming.unit_of_work import PartitionProducer
+from services.streaming.partition_factory import PartitionFactory
 
 logger = logging.getLogger(__name__)
 
@@ -39,34 +32,28 @@ class Rebalance:
     def __init__(
         self,
         app: faust.App,
-        topics: Topics,
+        factory: PartitionFactory,
         partition_count: int,
-        step_factory: StepFactory,
-        data_dir: Path,
-        bootstrap: str,
-        settings: EngineSettings,
         roster: Roster,
         health: EngineHealth,
     ) -> None:
         self._app = app
-        self._topics = topics
+        self._factory = factory
+        self._settings = factory.settings
         self._partition_count = partition_count
-        self._step_factory = step_factory
-        self._data_dir = data_dir
-        self._bootstrap = bootstrap
-        self._settings = settings
         self._roster = roster
         self._health = health
-        self._store_options = StoreOptions(settings.write_buffer_bytes, settings.block_cache_bytes)
-        self._stores: dict[int, PartitionStore] = {}
         self._recovery: asyncio.Task[None] | None = None
-        self._pacer = Pacer(settings.transactions_per_s)
 
     def connect(self) -> None:
         """Listen to the app's signals."""
-        self._app.on_partitions_revoked.connect(self._on_revoked)
-        self._app.on_partitions_assigned.connect(self._on_assigned)
-        self._app.on_before_shutdown.connect(self._on_shutdown)
+        handlers: tuple[tuple[Any, Callable[..., Coroutine[Any, Any, None]]], ...] = (
+            (self._app.on_partitions_revoked, self._on_revoked),
+            (self._app.on_partitions_assigned, self._on_assigned),
+            (self._app.on_before_shutdown, self._on_shutdown),
+        )
+        for signal, handler in handlers:
+            signal.connect(handler)
 
     @property
     def _consumer(self) -> EngineConsumer:
@@ -76,22 +63,22 @@ class Rebalance:
 
     async def commit_display(self) -> None:
         """Commit the applied offsets to the group, so that standard tools show the lag."""
-        offsets = {
-            TopicPartition(topic, number): offset
-            for number, partition in self._roster.open_partitions().items()
-            for topic, offset in partition.positions().items()
-        }
+        offsets = self._positions(self._roster.open_partitions())
         if offsets:
             await self._consumer.commit_display(offsets)
 
-    async def _on_revoked(self, app: faust.App, revoked: Iterable[TP], **_: Any) -> None:
+    async def _on_revoked(self, _app: Any, revoked: Iterable[TP], **_: Any) -> None:
         """Return only when no unit is in flight; end the process if that takes too long."""
         started = asyncio.get_running_loop().time()
+        worked = list(self._roster.open_partitions())
         await self._close_epoch(self._settings.unit_timeout_s)
+        offsets = self._positions(worked)
+        if offsets:
+            await self._consumer.commit_display(offsets)
         waited = asyncio.get_running_loop().time() - started
         logger.info("revoked %d topic-partitions, waited %.3f s", len(list(revoked)), waited)
 
-    async def _on_assigned(self, app: faust.App, assigned: Iterable[TP], **_: Any) -> None:
+    async def _on_assigned(self, _app: Any, assigned: Iterable[TP], **_: Any) -> None:
         """Check the assignment and start recovering; must return at once."""
         numbers = self._copartitioned(assigned)
         self._roster.epoch += 1
@@ -102,21 +89,15 @@ class Rebalance:
         work = self._recover(numbers) if numbers else self._question_emptiness()
         self._recovery = asyncio.create_task(work)
 
-    async def _on_shutdown(self, app: faust.App, **_: Any) -> None:
+    async def _on_shutdown(self, _app: Any, **_: Any) -> None:
         """Stop cleanly: the last units are committed, producers stopped, stores closed."""
         await self._close_epoch(self._settings.stop_timeout_s)
         await self._stop_producers()
-        self._roster.partitions = {}
-        for store in self._stores.values():
-            store.close()
-        self._stores = {}
+        self._factory.close()
+        logger.info("stopped: nothing in flight, stores closed")
 
     async def _close_epoch(self, timeout_s: float) -> None:
-        last_offsets = {
-            TopicPartition(topic, number): offset
-            for number, partition in self._roster.open_partitions().items()
-            for topic, offset in partition.positions().items()
-        }
+        """Let no unit begin, end a recovery under way, and wait for the units in flight."""
         self._health.assigned = False
         self._roster.epoch += 1
         self._roster.assignment = None
@@ -127,27 +108,30 @@ class Rebalance:
             await asyncio.wait([self._recovery])
         try:
             await asyncio.wait_for(self._quiet(), timeout_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             die(ExitCode.UNIT_TIMEOUT, f"a unit in flight did not end within {timeout_s} s")
-        if last_offsets:
-            for number, partition in self._roster.partitions.items():
-                for topic, offset in partition.positions().items():
-                    last_offsets[TopicPartition(topic, number)] = offset
-            await self._consumer.commit_display(last_offsets)
 
     async def _quiet(self) -> None:
         for partition in self._roster.partitions.values():
             async with partition.gate:
                 pass
 
+    def _positions(self, numbers: Iterable[int]) -> dict[TopicPartition, int]:
+        return {
+            TopicPartition(topic, number): offset
+            for number in numbers
+            for topic, offset in self._roster.partitions[number].positions().items()
+        }
+
     def _copartitioned(self, assigned: Iterable[TP]) -> set[int]:
         """Return the partition numbers, the same for every source topic; else end the process."""
-        numbers: dict[str, set[int]] = {topic: set() for topic in self._topics.sources}
+        sources = self._factory.topics.sources
+        numbers: dict[str, set[int]] = {topic: set() for topic in sources}
         for tp in assigned:
             if tp.topic not in numbers:
                 die(ExitCode.NOT_COPARTITIONED, f"assigned {tp}, which is no source topic")
             numbers[tp.topic].add(tp.partition)
-        first = numbers[self._topics.sources[0]]
+        first = numbers[sources[0]]
         if any(other != first for other in numbers.values()):
             shown = {topic: sorted(n) for topic, n in numbers.items()}
             die(ExitCode.NOT_COPARTITIONED, f"the source topics' partitions differ: {shown}")
@@ -158,76 +142,41 @@ class Rebalance:
         try:
             loop = asyncio.get_running_loop()
             started = loop.time()
-            partitions = await self._fenced(numbers)
+            self._health.restored_records = 0
+            await self._stop_producers()
+            partitions = await self._factory.fenced(numbers, self._roster.epoch)
+            self._roster.partitions = partitions
+            self._health.partitions = {number: p.health for number, p in partitions.items()}
             fenced = loop.time()
-            await self._restore(partitions)
+            await self._factory.restore(partitions, self._count_restored)
             restored = loop.time()
             positions = {
                 TopicPartition(topic, number): offset
                 for number, partition in partitions.items()
                 for topic, offset in partition.restored().items()
             }
-            if not await self._consumer.seek_to(self._roster.assignment or object(), positions):
+            if not await self._consumer.seek_to(self._roster.assignment, positions):
                 logger.info("the assignment changed during recovery; the next one recovers")
                 return
             for partition in partitions.values():
                 partition.open()
             self._health.assigned = True
-            logger.info(
-                "ready: partitions %s, fenced in %.3f s, restored %d records in %.3f s",
-                sorted(numbers),
-                fenced - started,
-                self._health.restored_records,
-                restored - fenced,
-            )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
             die_of(error, ExitCode.RECOVERY_FAILED, "recovery")
-
-    async def _fenced(self, numbers: set[int]) -> dict[int, Partition]:
-        """Return new partitions whose producers have fenced every earlier owner."""
-        await self._stop_producers()
-        for number in set(self._stores) - numbers:
-            self._stores.pop(number).close()
-        partitions = {}
-        for number in sorted(numbers):
-            if number not in self._stores:
-                path = self._data_dir / f"partition-{number:02d}"
-                self._stores[number] = PartitionStore(path, self._store_options)
-            partitions[number] = Partition(
-                number,
-                self._roster.epoch,
-                self._topics,
-                self._step_factory(number),
-                self._stores[number],
-                PartitionProducer(self._app.conf.id, number, self._bootstrap, self._settings),
-                self._pacer,
-                self._settings,
-            )
-        await asyncio.gather(*(p.producer.fence() for p in partitions.values()))
-        self._roster.partitions = partitions
-        self._health.partitions = {number: p.health for number, p in partitions.items()}
-        self._health.restored_records = 0
-        return partitions
-
-    async def _restore(self, partitions: dict[int, Partition]) -> None:
-        reader = ChangelogReader(self._topics.changelog, self._bootstrap, self._settings)
-        await reader.start()
-        try:
-            await reader.restore(
-                {number: (p.store, p.step.local_index) for number, p in partitions.items()},
-                self._count_restored,
-            )
-            await reader.check_sources(
-                self._topics.sources, {number: p.store for number, p in partitions.items()}
-            )
-        finally:
-            await reader.stop()
+        logger.info(
+            "ready: partitions %s, fenced in %.3f s, restored %d records in %.3f s",
+            sorted(numbers),
+            fenced - started,
+            self._health.restored_records,
+            restored - fenced,
+        )
 
     def _count_restored(self, records: int) -> None:
         self._health.restored_records += records
 
     async def _stop_producers(self) -> None:
         producers = [p.producer for p in self._roster.partitions.values()]
+        self._roster.partitions = {}
         for outcome in await asyncio.gather(*(p.stop() for p in producers), return_exceptions=True):
             if isinstance(outcome, Exception):
                 logger.warning("a producer did not stop cleanly: %r", outcome)
@@ -238,12 +187,12 @@ class Rebalance:
         An assignor that leads with metadata not loaded yet assigns nothing to anyone, for ever,
         without an error; a worker started again makes the group assign anew.
         """
-        self._roster.partitions = {}
+        await self._stop_producers()
         self._health.partitions = {}
         try:
             await asyncio.sleep(_UNASSIGNED_GRACE_S)
             members = await self._member_count()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
             die_of(error, ExitCode.UNASSIGNED, "assigned nothing, and the group is unknown")
         if members <= self._partition_count:
             die(
@@ -254,11 +203,10 @@ class Rebalance:
         logger.info("standing by: %d members for %d partitions", members, self._partition_count)
 
     async def _member_count(self) -> int:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._factory.bootstrap)
         await admin.start()
         try:
-            responses = await admin.describe_consumer_groups([self._app.conf.id])
-            group = responses[0].to_object()["groups"][0]
-            return len(group["members"])
+            responses = await admin.describe_consumer_groups([self._factory.app_id])
+            return len(responses[0].groups[0][5])
         finally:
             await admin.close()

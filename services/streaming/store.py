@@ -63,11 +63,11 @@ class StoreOptions:
     def __init__(self, write_buffer_bytes: int, block_cache_bytes: int) -> None:
         table = BlockBasedOptions()
         table.set_block_cache(Cache(block_cache_bytes))
-        table.set_bloom_filter(10, False)
+        table.set_bloom_filter(10, block_based=False)
         table.set_cache_index_and_filter_blocks(True)
         table.set_pin_l0_filter_and_index_blocks_in_cache(True)
         options = Options(raw_mode=True)
-        options.create_if_missing(True)
+        options.create_if_missing(create_if_missing=True)
         options.set_write_buffer_size(write_buffer_bytes)
         options.set_max_write_buffer_number(2)
         options.set_compression_type(DBCompressionType.lz4())
@@ -241,7 +241,7 @@ class UnitStore:
             reverse=reverse,
         )
         return _overlay(
-            self._store.scan(prefix, start=start, reverse=reverse), staged, limit, reverse
+            self._store.scan(prefix, start=start, reverse=reverse), staged, limit, reverse=reverse
         )
 
 
@@ -249,6 +249,7 @@ def _overlay(
     committed: Iterator[tuple[bytes, bytes]],
     staged: list[tuple[bytes, bytes | None]],
     limit: int,
+    *,
     reverse: bool,
 ) -> Iterator[tuple[bytes, bytes]]:
     """Merge two sorted sequences; of equal keys the staged one holds, and None hides the key."""

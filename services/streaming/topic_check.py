@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.streaming.exits import EngineFault, ExitCode
+from services.streaming.exits import EngineError, ExitCode
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ async def check_topics(
     partitions does not mend itself and is refused at once.
 
     Raises:
-        EngineFault: TOPICS_UNUSABLE, naming what is wrong.
+        EngineError: TOPICS_UNUSABLE, naming what is wrong.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
@@ -34,7 +34,7 @@ async def check_topics(
         if problem is None:
             return
         if asyncio.get_running_loop().time() >= deadline:
-            raise EngineFault(ExitCode.TOPICS_UNUSABLE, f"{problem} (after {timeout_s:.0f} s)")
+            raise EngineError(ExitCode.TOPICS_UNUSABLE, f"{problem} (after {timeout_s:.0f} s)")
         await asyncio.sleep(_RETRY_S)
 
 
@@ -51,7 +51,7 @@ async def _problem(bootstrap: str, topics: Sequence[str], partition_count: int) 
             return f"topic {topic} does not exist (主题不存在)"
         partitions = entry["partitions"]
         if len(partitions) != partition_count:
-            raise EngineFault(
+            raise EngineError(
                 ExitCode.TOPICS_UNUSABLE,
                 f"topic {topic} has {len(partitions)} partitions, not {partition_count} "
                 "(分区数不符)",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
-from services.streaming.exits import EngineFault, ExitCode
+from services.streaming.exits import EngineError, ExitCode
 from services.streaming.interface import Headers, SideRecord, UnitOutput
 from services.streaming.meta import META_KEY, RESERVED_PREFIX
 from services.streaming.settings import EngineSettings
@@ -45,11 +45,7 @@ class PartitionProducer:
 
     async def fence(self) -> None:
         """Start the producer. When it returns, no earlier holder can commit anything any more."""
-        try:
-            await self._producer.start()
-        except BaseException:
-            await self._producer.stop()
-            raise
+        await self._producer.start()
 
     async def stop(self) -> None:
         """Close the connections. There must be no open transaction."""
@@ -66,7 +62,7 @@ class PartitionProducer:
         to end.
 
         Raises:
-            EngineFault: FENCED when another worker owns the partition, else COMMIT_FAILED.
+            EngineError: FENCED when another worker owns the partition, else COMMIT_FAILED.
         """
         try:
             await self._producer.begin_transaction()
@@ -82,11 +78,11 @@ class PartitionProducer:
             acks = await asyncio.gather(*(ack for _, _, ack in sent))
             await self._producer.commit_transaction()
         except _FENCING_ERRORS as error:
-            raise EngineFault(
+            raise EngineError(
                 ExitCode.FENCED, f"partition {self.partition} belongs to another worker: {error!r}"
             ) from error
         except KafkaError as error:
-            raise EngineFault(
+            raise EngineError(
                 ExitCode.COMMIT_FAILED, f"partition {self.partition}: {error!r}"
             ) from error
         counts = {topic: len(records) for topic, records in topics}
@@ -114,7 +110,7 @@ def check_output(output: UnitOutput, given: int, record_bytes: int) -> int:
     """Check what a step returned for ``given`` records; return the size of its records in bytes.
 
     Raises:
-        EngineFault: STEP_FAILED, naming the first thing that may not be written.
+        EngineError: STEP_FAILED, naming the first thing that may not be written.
     """
     taken = given if output.taken is None else output.taken
     if not 0 <= taken <= given:
@@ -154,5 +150,5 @@ def _checked_size(
     return size
 
 
-def _refused(reason: str) -> EngineFault:
-    return EngineFault(ExitCode.STEP_FAILED, f"output refused: {reason}")
+def _refused(reason: str) -> EngineError:
+    return EngineError(ExitCode.STEP_FAILED, f"output refused: {reason}")

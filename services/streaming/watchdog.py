@@ -29,12 +29,12 @@ class Watch:
         if now - health.loop_alive > self._patience_s:
             return f"the main loop has not turned for {now - health.loop_alive:.0f} s"
         recovering = any(not p.ready for p in health.partitions.values())
-        if self._stuck("recovery", recovering, health.restored_records, now):
+        if self._stuck("recovery", health.restored_records, now, busy=recovering):
             return f"recovery stands still at {health.restored_records} records"
         for number, partition in list(health.partitions.items()):
             busy = partition.ready and not partition.holding and _has_work(partition)
             moved = (partition.unit, partition.records, partition.stream_time_ms)
-            if self._stuck(number, busy, moved, now):
+            if self._stuck(number, moved, now, busy=busy):
                 return (
                     f"partition {number} applies nothing: {partition.waiting_records} records "
                     f"waiting, unit {partition.unit}, applied {dict(partition.applied)}, "
@@ -42,7 +42,7 @@ class Watch:
                 )
         return None
 
-    def _stuck(self, name: Hashable, busy: bool, state: Hashable, now: float) -> bool:
+    def _stuck(self, name: Hashable, state: Hashable, now: float, *, busy: bool) -> bool:
         if not busy:
             self._since.pop(name, None)
             return False

@@ -1,0 +1,98 @@
+"""Make partitions that are fenced and restored, and keep their local stores between assignments."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from services.streaming.changelog import ChangelogReader
+from services.streaming.interface import StepFactory
+from services.streaming.pacing import Pacer
+from services.streaming.partition import Partition, Topics
+from services.streaming.settings import EngineSettings
+from services.streaming.store import PartitionStore, StoreOptions
+from services.streaming.unit_of_work import PartitionProducer
+
+logger = logging.getLogger(__name__)
+
+
+class PartitionFactory:
+    """Everything a partition is made of; the stores of lost partitions are closed, not deleted.
+
+    A worker that gets a partition back reads only the changelog's tail into its older copy.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        topics: Topics,
+        step_factory: StepFactory,
+        data_dir: Path,
+        bootstrap: str,
+        settings: EngineSettings,
+    ) -> None:
+        self.app_id = app_id
+        self.topics = topics
+        self.bootstrap = bootstrap
+        self.settings = settings
+        self._step_factory = step_factory
+        self._data_dir = data_dir
+        self._options = StoreOptions(settings.write_buffer_bytes, settings.block_cache_bytes)
+        self._stores: dict[int, PartitionStore] = {}
+        self._pacer = Pacer(settings.transactions_per_s)
+
+    async def fenced(self, numbers: Iterable[int], epoch: int) -> dict[int, Partition]:
+        """Return new partitions whose producers have fenced every earlier owner.
+
+        When this returns, nothing can be written to their output behind this worker's back.
+        """
+        partitions = {number: self._make(number, epoch) for number in sorted(numbers)}
+        for number in set(self._stores) - set(partitions):
+            self._stores.pop(number).close()
+        try:
+            await asyncio.gather(*(p.producer.fence() for p in partitions.values()))
+        except BaseException:
+            await asyncio.gather(
+                *(p.producer.stop() for p in partitions.values()), return_exceptions=True
+            )
+            raise
+        return partitions
+
+    async def restore(
+        self, partitions: dict[int, Partition], progress: Callable[[int], None]
+    ) -> None:
+        """Read the changelog to its end into the stores, and check the sources against them."""
+        reader = ChangelogReader(self.topics.changelog, self.bootstrap, self.settings)
+        await reader.start()
+        try:
+            await reader.restore(
+                {number: (p.store, p.step.local_index) for number, p in partitions.items()},
+                progress,
+            )
+            await reader.check_sources(
+                self.topics.sources, {number: p.store for number, p in partitions.items()}
+            )
+        finally:
+            await reader.stop()
+
+    def close(self) -> None:
+        """Close every store."""
+        for store in self._stores.values():
+            store.close()
+        self._stores = {}
+
+    def _make(self, number: int, epoch: int) -> Partition:
+        if number not in self._stores:
+            path = self._data_dir / f"partition-{number:02d}"
+            self._stores[number] = PartitionStore(path, self._options)
+        producer = PartitionProducer(self.app_id, number, self.bootstrap, self.settings)
+        return Partition(
+            number,
+            epoch,
+            self.topics,
+            self._step_factory(number),
+            self._stores[number],
+            producer,
+            self._pacer,
+            self.settings,
+        )

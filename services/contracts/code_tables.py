@@ -132,7 +132,7 @@ class CodeTables:
             return None
         name, system = table.description.label, coded.code_system
         return Label(
-            f"{name.zh} ({system}) 在{on.isoformat()}无代码“{coded.code}”",
+            f"{name.zh}（{system}）在{on.isoformat()}无代码“{coded.code}”",
             f"no code {coded.code!r} in {name.en} ({system}) on {on.isoformat()}",
         )
 

@@ -78,26 +78,26 @@ def normalise_uscc(text: str) -> str:
 def _uscc_reason(code: str, error: ValidationError) -> Label:
     if isinstance(error, InvalidLength):
         return Label(
-            f"统一社会信用代码应为18位, 实为{len(code)}位",
+            f"统一社会信用代码应为18位，实为{len(code)}位",
             f"a unified social credit code has 18 characters, this has {len(code)}",
         )
     corrected = code.translate(_MISTAKEN_LETTERS)
     if corrected != code:
         hint_zh, hint_en = "", ""
         if stdnum.cn.uscc.is_valid(corrected):
-            hint_zh, hint_en = f", 是否为 {corrected}", f"; did you mean {corrected}?"
+            hint_zh, hint_en = f"，是否为 {corrected}？", f"; did you mean {corrected}?"
         return Label(
-            f"统一社会信用代码不使用字母O和I (应为数字0和1){hint_zh}",
+            f"统一社会信用代码不使用字母O和I（应为数字0和1）{hint_zh}",
             f"the letters O and I are not used (the digits 0 and 1 are){hint_en}",
         )
     if isinstance(error, InvalidChecksum):
         return Label(
-            "统一社会信用代码校验码 (第18位) 不符",
+            "统一社会信用代码校验码（第18位）不符",
             "the check character (18th) does not match",
         )
     if isinstance(error, InvalidFormat):
         return Label(
-            "统一社会信用代码前8位应为数字, 其余不使用字母I、O、S、V、Z",
+            "统一社会信用代码前8位应为数字，其余不使用字母I、O、S、V、Z",
             "the first 8 characters are digits, and the letters I, O, S, V, Z are not used",
         )
     return Label("统一社会信用代码无效", "not a valid unified social credit code")

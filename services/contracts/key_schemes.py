@@ -106,7 +106,7 @@ class KeyScheme(Row):
             raise IdentifierError(
                 value,
                 Label(
-                    f"不是有效的{self.label.zh} (格式: {self.pattern})",
+                    f"不是有效的{self.label.zh}（格式：{self.pattern}）",
                     f"not a valid {self.label.en} (form: {self.pattern})",
                 ),
             )
@@ -135,7 +135,7 @@ class KeySchemes:
             known = ", ".join(sorted(self._schemes))
             raise IdentifierError(
                 name,
-                Label(f"未登记的标识体系, 可用: {known}", f"unknown key scheme; known are {known}"),
+                Label(f"未登记的标识体系，可用：{known}", f"unknown key scheme; known are {known}"),
             )
         return scheme
 

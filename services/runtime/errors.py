@@ -40,6 +40,10 @@ REASON_PREFIX = "ERROR_REASON_"
 LOCALE_ZH = "zh-CN"
 LOCALE_EN = "en-US"
 RETRY_DELAY_SECONDS = 1.0
+VIOLATIONS_MAX = 10
+"""Violations told at once: details travel as metadata, of which clients take 8 KB by default."""
+TEXT_CHARACTERS_MAX = 400
+"""Length of a message, for the same reason (a Chinese character takes up to nine bytes there)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +221,17 @@ def status_of(error: ServiceError) -> Status:
     each refused event of a batch alike.
     """
     name = reasons.ErrorReason.Name(error.reason).removeprefix(REASON_PREFIX)
-    status = Status(code=error.code.value[0], message=error.message_en)
+    status = Status(code=error.code.value[0], message=error.message_en[:TEXT_CHARACTERS_MAX])
     status.details.add().Pack(ErrorInfo(reason=name, domain=ERROR_DOMAIN, metadata=error.metadata))
     if error.violations:
         status.details.add().Pack(
-            BadRequest(field_violations=[_violation(item) for item in error.violations])
+            BadRequest(
+                field_violations=[_violation(item) for item in error.violations[:VIOLATIONS_MAX]]
+            )
         )
-    status.details.add().Pack(LocalizedMessage(locale=LOCALE_ZH, message=error.message_zh))
+    status.details.add().Pack(
+        LocalizedMessage(locale=LOCALE_ZH, message=error.message_zh[:TEXT_CHARACTERS_MAX])
+    )
     if error.retry_delay_seconds is not None:
         delay = Duration()
         delay.FromMilliseconds(int(error.retry_delay_seconds * 1000))

@@ -50,10 +50,9 @@ class GrpcServerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
+    """Loopback only, until calls are authorised by a policy."""
     port: int = Field(default=0, ge=0, le=65535)
     """0: the operating system chooses; see `ready_file`."""
-    policy_file: Path | None = None
-    """Who may call what. Without it the server binds to loopback only."""
     ready_file: Path | None = None
     """Written when listening: JSON with `service`, `host`, `port`, `pid`."""
     reflection: bool = True

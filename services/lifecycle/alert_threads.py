@@ -1,0 +1,55 @@
+"""Writing what the rules decided: threads, the entity's open alerts, records of the alerts topic."""
+
+from collections.abc import Iterable
+
+from market_supervision.alerts.v1 import alert_pb2
+from market_supervision.lifecycle.v1 import state_pb2
+from services.contracts import state_keys
+from services.lifecycle.alerting import ThreadChange
+from services.lifecycle.local_index import OPEN_ALERTS, list_prefix
+from services.lifecycle.working_set import WorkingSet
+from services.streaming.interface import SideRecord
+
+OPEN_ALERTS_MAX = 16
+
+
+def write_threads(
+    working: WorkingSet, topic: str, entity_key: str, changes: Iterable[ThreadChange]
+) -> list[SideRecord]:
+    """Write changed threads and return their records for the alerts topic."""
+    records: list[SideRecord] = []
+    opened = 0
+    changed = False
+    for change in changes:
+        alert = change.thread.alert
+        key = state_keys.alert_thread(entity_key, alert.alert_id)
+        before = working.read(key, state_pb2.AlertThread)
+        was_open = before is not None and before.alert.state == alert_pb2.ALERT_STATE_OPEN
+        opened += int(alert.state == alert_pb2.ALERT_STATE_OPEN) - int(was_open)
+        working.put(key, change.thread)
+        changed = True
+        if change.record is not None:
+            value = change.record.SerializeToString(deterministic=True)
+            records.append(SideRecord(topic, entity_key.encode(), value))
+    if changed:
+        _refresh(working, entity_key, opened)
+    return records
+
+
+def _refresh(working: WorkingSet, entity_key: str, opened: int) -> None:
+    entity = working.change(state_keys.entity_state(entity_key), state_pb2.EntityState)
+    entity.entity_key = entity_key
+    working.stage()
+    found = working.store.scan(list_prefix(entity_key, OPEN_ALERTS), limit=OPEN_ALERTS_MAX)
+    references = [state_pb2.AlertReference.FromString(value) for _key, value in found]
+    del entity.open_alerts[:]
+    entity.open_alerts.extend(references)
+    count = opened
+    for total in entity.totals:
+        if total.counter == state_pb2.COUNTER_OPEN_ALERTS:
+            count += total.sum
+            entity.totals.remove(total)
+            break
+    if count:
+        entity.totals.add(counter=state_pb2.COUNTER_OPEN_ALERTS, sum=count)
+        entity.totals.sort(key=lambda total: (total.counter, total.code))

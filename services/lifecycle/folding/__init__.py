@@ -1,0 +1,1 @@
+"""Folding: from events to state. Pure: no I/O, no clock, no randomness; time is an argument."""

@@ -1,0 +1,155 @@
+"""What one matter contributes to its entity: derived from its slots, from scratch, every time.
+
+An event changes one matter. The entity is brought up to date by taking the matter's old contribution
+out and putting the new one in, so a counter is never bumped and a correction, a withdrawal or a late
+fact needs no code of its own.
+"""
+
+from collections import Counter as Multiset
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+
+from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
+from market_supervision.lifecycle.v1 import state_pb2
+from services.lifecycle.folding.facts import NO_END_DAY, Draft, Fact, coded
+from services.lifecycle.folding.handlers import FAMILY_OF_FIELD, FOLDS
+from services.lifecycle.folding.lists import entry_key
+from services.lifecycle.view import MatterView
+
+DayOf = Callable[[int], int]
+"""Civil day (days since 1970-01-01) of a moment in milliseconds, in the zone of the entity's scheme."""
+
+_SECTIONED_KINDS = frozenset({"registration", "licence", "listing", ""})
+"""Kinds shown in a section of their own, not among the matters."""
+
+
+@dataclass(slots=True)
+class Contribution:
+    """One matter's share in its entity."""
+
+    entries: dict[tuple[str, bytes], Message] = field(default_factory=dict)
+    """(list name, order ‖ id) → entry of the entity's list of that name."""
+    sums: Multiset[tuple[int, int, str]] = field(default_factory=Multiset)
+    """(day, counter, code) → amount."""
+    totals: Multiset[tuple[int, str]] = field(default_factory=Multiset)
+    """(counter, code) → amount that belongs to no day."""
+    view: MatterView | None = None
+    """The matter as rules see it; None when no fact stands."""
+
+
+EMPTY = Contribution()
+
+
+def slot_key(slot: state_pb2.Slot) -> str:
+    """Text form of a slot's key; unique because a source system's name holds no `|`."""
+    return f"{slot.source_system}|{slot.source_record_id}"
+
+
+def facts_of(matter: state_pb2.MatterState, day_of: DayOf) -> list[tuple[Fact, int, str, Any]]:
+    """Standing facts of a matter with arm number, family and body, in folding order."""
+    facts = []
+    for slot in matter.slots:
+        if slot.disposition != DISPOSITION_ASSERTED:
+            continue
+        holder = slot.WhichOneof("event")
+        if holder is None:
+            continue
+        event = getattr(slot, holder)
+        arm = event.WhichOneof("body")
+        envelope = event.envelope
+        time_ms = envelope.event_time.ToMilliseconds()
+        fact = Fact(
+            envelope=envelope,
+            arm=arm,
+            event_time_ms=time_ms,
+            day=day_of(time_ms),
+            slot_key=slot_key(slot),
+            event_id=envelope.event_id,
+            matter_id=matter.matter_id,
+        )
+        number = event.DESCRIPTOR.fields_by_name[arm].number
+        facts.append((fact, number, FAMILY_OF_FIELD[holder], getattr(event, arm)))
+    facts.sort(key=lambda item: (item[0].event_time_ms, item[1], item[0].slot_key))
+    return facts
+
+
+def contribution_of(matter: state_pb2.MatterState | None, day_of: DayOf) -> Contribution:
+    """Fold a matter's standing facts. InvalidEventError when one of them cannot be folded."""
+    if matter is None:
+        return EMPTY
+    facts = facts_of(matter, day_of)
+    if not facts:
+        return EMPTY
+    draft = Draft()
+    result = Contribution()
+    for fact, _number, family, body in facts:
+        FOLDS[family, fact.arm](fact, body, draft)
+        draft.count(fact, state_pb2.COUNTER_FACTS)
+        _envelope_claims(fact, draft)
+    for fact, _number, family, _body in facts:
+        recent = state_pb2.RecentFact(
+            event_id=fact.event_id,
+            event_type=f"{family}.{fact.arm}",
+            event_time_ms=fact.event_time_ms,
+            day=fact.day,
+            matter_id=fact.matter_id,
+            slot_key=fact.slot_key,
+            code=draft.evidence_codes.get(fact.slot_key, ""),
+        )
+        result.entries[entry_key("recent_facts", recent)] = recent
+    _fill(result, draft, matter, [item[0] for item in facts])
+    return result
+
+
+def _envelope_claims(fact: Fact, draft: Draft) -> None:
+    envelope = fact.envelope
+    draft.claim(fact, state_pb2.ATTRIBUTE_KIND_DIVISION, coded(envelope.division), rank=0)
+    draft.claim(fact, state_pb2.ATTRIBUTE_KIND_INDUSTRY, coded(envelope.industry), rank=0)
+
+
+def _fill(
+    result: Contribution, draft: Draft, matter: state_pb2.MatterState, facts: list[Fact]
+) -> None:
+    digest = state_pb2.MatterDigest(
+        matter_id=matter.matter_id,
+        kind=draft.kind,
+        stage=draft.stage,
+        open=draft.open,
+        opened_time_ms=facts[0].event_time_ms,
+        last_time_ms=facts[-1].event_time_ms,
+        outcome=draft.outcome,
+        due_day=draft.due_day,
+    )
+    anchors: list[tuple[str, int]] = []
+    result.sums = draft.sums
+    for claim in draft.claims:
+        result.entries[entry_key("claims", claim)] = claim
+    for status in draft.status_facts:
+        result.entries[entry_key("registration_facts", status)] = status
+    for inspection in draft.inspections:
+        result.entries[entry_key("inspections", inspection)] = inspection
+    if draft.listing is not None:
+        result.entries[entry_key("listings", draft.listing)] = draft.listing
+    if draft.licence is not None:
+        result.entries[entry_key("licences", draft.licence)] = draft.licence
+        if draft.licence.terms and draft.licence.to_day != NO_END_DAY:
+            anchors.append(("licence_to_day", draft.licence.to_day))
+    if draft.penalty is not None:
+        result.entries[entry_key("penalties", draft.penalty)] = draft.penalty
+    if draft.kind not in _SECTIONED_KINDS:
+        result.entries[entry_key("matters", digest)] = digest
+        if draft.due_day:
+            anchors.append(("matter_due_day", draft.due_day))
+    if draft.open:
+        result.totals[state_pb2.COUNTER_OPEN_MATTERS, draft.kind] = 1
+    result.view = MatterView(
+        digest=digest,
+        licence=draft.licence,
+        penalty=draft.penalty,
+        inspections=tuple(draft.inspections),
+        anchors=tuple(anchors),
+        days=tuple(sorted({fact.day for fact in facts})),
+    )

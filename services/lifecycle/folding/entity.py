@@ -1,0 +1,124 @@
+"""Bringing an entity and its buckets up to date: old contribution out, new contribution in."""
+
+from collections import Counter as Multiset
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import date
+
+from google.protobuf.message import Message
+
+from market_supervision.lifecycle.v1 import state_pb2
+from services.lifecycle.folding.contribution import Contribution
+from services.lifecycle.folding.facts import EPOCH_ORDINAL
+from services.lifecycle.folding.lists import Refill, update_list
+
+FirstTime = Callable[[], int]
+"""Event time of the oldest standing fact in the local index, milliseconds; 0 when there is none."""
+
+
+def apply_change(
+    entity: state_pb2.EntityState,
+    old: Contribution,
+    new: Contribution,
+    refill: Refill,
+    first_time: FirstTime,
+) -> None:
+    """Bring lists, totals and times of the entity up to date. ``refill`` already sees the change."""
+    removed: dict[str, list[bytes]] = defaultdict(list)
+    added: dict[str, dict[bytes, Message]] = defaultdict(dict)
+    for (name, key), entry in old.entries.items():
+        if new.entries.get((name, key)) != entry:
+            removed[name].append(key)
+    for (name, key), entry in new.entries.items():
+        if old.entries.get((name, key)) != entry:
+            added[name][key] = entry
+    for name in sorted(removed.keys() | added.keys()):
+        update_list(entity, name, removed[name], added[name], refill)
+    _update_totals(entity, old, new)
+    _update_times(entity, old, new, first_time)
+    entity.linked_to = _claimed(entity, state_pb2.ATTRIBUTE_KIND_LINKED_TO)
+
+
+def _claimed(entity: state_pb2.EntityState, attribute: int) -> str:
+    value = ""
+    for claim in entity.claims:
+        if claim.attribute == attribute:
+            value = claim.value
+    return value
+
+
+def _update_totals(entity: state_pb2.EntityState, old: Contribution, new: Contribution) -> None:
+    delta: Multiset[tuple[int, str]] = Multiset()
+    for (_day, counter, code), amount in new.sums.items():
+        delta[counter, code] += amount
+    for (_day, counter, code), amount in old.sums.items():
+        delta[counter, code] -= amount
+    for key, amount in new.totals.items():
+        delta[key] += amount
+    for key, amount in old.totals.items():
+        delta[key] -= amount
+    changed = {key: amount for key, amount in delta.items() if amount}
+    if changed:
+        _merge(entity.totals, changed)
+
+
+def _merge(sums: object, delta: dict[tuple[int, str], int]) -> None:
+    """Add ``delta`` to a sorted repeated CounterSum; what comes to 0 goes."""
+    merged = {(s.counter, s.code): s.sum for s in sums}  # type: ignore[attr-defined]
+    for key, amount in delta.items():
+        merged[key] = merged.get(key, 0) + amount
+    del sums[:]  # type: ignore[attr-defined]
+    sums.extend(  # type: ignore[attr-defined]
+        state_pb2.CounterSum(counter=counter, code=code, sum=total)
+        for (counter, code), total in sorted(merged.items())
+        if total
+    )
+
+
+def _update_times(
+    entity: state_pb2.EntityState, old: Contribution, new: Contribution, first_time: FirstTime
+) -> None:
+    entity.last_event_time_ms = entity.recent_facts[-1].event_time_ms if entity.recent_facts else 0
+    gone = {key for key in old.entries if key not in new.entries}
+    times = [e.event_time_ms for (n, k), e in new.entries.items() if n == "recent_facts"]  # type: ignore[attr-defined]
+    removed_first = any(
+        old.entries[key].event_time_ms == entity.first_event_time_ms  # type: ignore[attr-defined]
+        for key in gone
+        if key[0] == "recent_facts"
+    )
+    if removed_first:
+        entity.first_event_time_ms = first_time()
+    elif times:
+        known = entity.first_event_time_ms
+        entity.first_event_time_ms = min(times) if known == 0 else min(known, *times)
+
+
+def sum_deltas(old: Contribution, new: Contribution) -> dict[tuple[int, int, str], int]:
+    """Changes of the day sums, without those that come to 0: (day, counter, code) → amount."""
+    delta = Multiset(new.sums)
+    delta.subtract(old.sums)
+    return {key: amount for key, amount in delta.items() if amount}
+
+
+def year_month_day(day: int) -> tuple[int, int, int]:
+    """Calendar date of a day since 1970-01-01."""
+    value = date.fromordinal(day + EPOCH_ORDINAL)
+    return value.year, value.month, value.day
+
+
+def add_to_periods(
+    periods: object, deltas: Iterable[tuple[int, int, str, int]]
+) -> None:
+    """Add (period, counter, code, amount) rows to a sorted repeated PeriodSum; empty ones go."""
+    by_period: dict[int, dict[tuple[int, str], int]] = defaultdict(dict)
+    for period, counter, code, amount in deltas:
+        row = by_period[period]
+        row[counter, code] = row.get((counter, code), 0) + amount
+    held = {p.period: p for p in periods}  # type: ignore[attr-defined]
+    for period, delta in by_period.items():
+        if period not in held:
+            held[period] = state_pb2.PeriodSum(period=period)
+        _merge(held[period].sums, delta)
+    ordered = [held[period] for period in sorted(held) if held[period].sums]
+    del periods[:]  # type: ignore[attr-defined]
+    periods.extend(ordered)  # type: ignore[attr-defined]

@@ -1,0 +1,244 @@
+"""The business step of one partition: records in, state, timeline, alerts and dead letters out.
+
+Pure: time comes with the records (their append time), state with the store. The engine commits what
+is returned in one transaction, or nothing of it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from market_supervision.alerts.v1.alert_pb2 import Cause
+from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
+from market_supervision.control.v1.control_pb2 import ControlRecord, Tick
+from market_supervision.lifecycle.v1 import state_pb2
+from services.contracts.families import Family
+from services.lifecycle import due_dates
+from services.lifecycle.alert_threads import write_threads
+from services.lifecycle.bundle_history import HISTORY_KEY, BundleHistory
+from services.lifecycle.dead_letter import dead_letter
+from services.lifecycle.decoding import DecodedEvent, decode
+from services.lifecycle.entity_view import WorkingView
+from services.lifecycle.fold import Folded, fold_event
+from services.lifecycle.folding.facts import InvalidEventError
+from services.lifecycle.folding.handlers import SLOT_FIELDS
+from services.lifecycle.folding.slots import Verdict, find_slot
+from services.lifecycle.local_index import LocalIndex, ZoneOf
+from services.lifecycle.rules.evaluation import evaluate
+from services.lifecycle.timeline import timeline_record
+from services.lifecycle.view import Change
+from services.lifecycle.working_set import WorkingSet
+from services.streaming.interface import ReadStore, SideRecord, SourceRecord, UnitOutput
+
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class StepTopics:
+    """Full names of the topics the step knows."""
+
+    families: Mapping[str, Family]
+    """Event topic → family."""
+    control: str
+    timeline: str
+    alerts: str
+    dead_letter: str
+    links: str
+
+
+class LifecycleStep:
+    """Implements `streaming.interface.PartitionStep`."""
+
+    def __init__(self, topics: StepTopics, zone_of: ZoneOf, schemes: Sequence[str]) -> None:
+        self._topics = topics
+        self._zone_of = zone_of
+        self._schemes = tuple(schemes)
+        self._bundles = BundleHistory()
+        self._index = LocalIndex(zone_of)
+        self._working: WorkingSet | None = None
+
+    def run(
+        self, records: Sequence[SourceRecord], store: ReadStore, stream_time_ms: int
+    ) -> UnitOutput:
+        """Fold ``records``; a tick with more dates than fit a unit is not taken until all are done."""
+        working = self._attach(store)
+        side: list[SideRecord] = []
+        taken = 0
+        for record in records:
+            stream_time_ms = max(stream_time_ms, record.append_time_ms)
+            if record.topic != self._topics.control:
+                side.extend(self._event(working, record, stream_time_ms))
+            elif not self._control(working, record, stream_time_ms, side):
+                break
+            taken += 1
+        return UnitOutput(changelog=working.flush(), side=side, taken=taken)
+
+    def local_index(
+        self, key: bytes, old: bytes | None, new: bytes
+    ) -> Sequence[tuple[bytes, bytes | None]]:
+        """Local-only keys that follow from a changelog record."""
+        return list(self._index.changes(key, old, new))
+
+    def holds(self, store: ReadStore) -> bool:
+        """No bundle of rules, no processing."""
+        return store.get(HISTORY_KEY) is None
+
+    def tick(
+        self, stream_time_ms: int, wall_ms: int, store: ReadStore
+    ) -> tuple[bytes, bytes] | None:
+        """A tick an interval; its key is the hour, so that a compacted topic keeps one an hour."""
+        del store
+        if wall_ms <= stream_time_ms:
+            return None
+        written = Timestamp()
+        written.FromMilliseconds(wall_ms)
+        record = ControlRecord(tick=Tick(written_time=written))
+        key = f"tick|{wall_ms // _HOUR_MS}".encode()
+        return key, record.SerializeToString(deterministic=True)
+
+    def _attach(self, store: ReadStore) -> WorkingSet:
+        if self._working is None:
+            self._working = WorkingSet(store)
+        self._working.store = store
+        return self._working
+
+    def _count(self, working: WorkingSet, topic: str) -> state_pb2.RecordCounts:
+        return working.change(f"!counts|{topic}".encode(), state_pb2.RecordCounts)
+
+    def _event(
+        self, working: WorkingSet, record: SourceRecord, now_ms: int
+    ) -> list[SideRecord]:
+        counts = self._count(working, record.topic)
+        try:
+            decoded = decode(record, self._topics.families[record.topic])
+            day_of = self._zone_of(decoded.entity_key)
+            subject = _subject_type(working, decoded)
+            folded = fold_event(working, decoded, record.offset, day_of)
+        except InvalidEventError as error:
+            counts.dead_lettered += 1
+            topic = self._topics.dead_letter
+            return [dead_letter(topic, record, error.reason, error.en, error.zh)]
+        if folded.verdict is Verdict.DUPLICATE:
+            counts.duplicates += 1
+            return []
+        if folded.verdict is Verdict.SUPERSEDED:
+            counts.superseded += 1
+            return []
+        counts.applied += 1
+        side = [timeline_record(self._topics.timeline, decoded)]
+        if folded.link_changed:
+            side.append(self._link(working, decoded))
+        side.extend(self._judge_event(working, record, decoded, subject, folded, now_ms))
+        return side
+
+    def _link(self, working: WorkingSet, decoded: DecodedEvent) -> SideRecord:
+        envelope = decoded.event.envelope
+        link = state_pb2.LinkRecord(
+            from_key=decoded.entity_key,
+            to_key=working.entity(decoded.entity_key).linked_to,
+            event_time=envelope.event_time,
+            event_id=envelope.event_id,
+        )
+        value = link.SerializeToString(deterministic=True)
+        return SideRecord(self._topics.links, decoded.entity_key.encode(), value)
+
+    def _judge_event(
+        self,
+        working: WorkingSet,
+        record: SourceRecord,
+        decoded: DecodedEvent,
+        subject: str,
+        folded: Folded,
+        now_ms: int,
+    ) -> list[SideRecord]:
+        envelope = decoded.event.envelope
+        day_of = self._zone_of(decoded.entity_key)
+        view = WorkingView(working, decoded.entity_key, day_of, now_ms)
+        scheme = decoded.entity_key.partition(":")[0]
+        due_dates.ensure_cursor(working, scheme, view.now_day)
+        change = Change(
+            cause=Cause(event_id=envelope.event_id),
+            event_type=f"{decoded.family.name}.{subject}",
+            matter_id=envelope.matter_id,
+            days=folded.days,
+            withdrawn=envelope.disposition != DISPOSITION_ASSERTED,
+            standing=folded.standing,
+        )
+        bundle = self._bundles.in_force(working, record.append_time_ms)
+        changes = evaluate(bundle, view, change)
+        return write_threads(working, self._topics.alerts, decoded.entity_key, changes)
+
+    def _control(
+        self, working: WorkingSet, record: SourceRecord, now_ms: int, side: list[SideRecord]
+    ) -> bool:
+        """Act on a control record; False while a tick has more to do than fits this unit."""
+        counts = self._count(working, record.topic)
+        try:
+            control = ControlRecord.FromString(record.value or b"")
+            kind = control.WhichOneof("kind")
+        except DecodeError:
+            kind = None
+        if kind == "rule_bundle":
+            self._bundles.add(working, control.rule_bundle)
+        elif kind == "tick":
+            if not self._tick(working, record, now_ms, side):
+                return False
+        else:
+            counts.dead_lettered += 1
+            en, zh = "not a control record", "无法解析为控制记录"
+            side.append(dead_letter(self._topics.dead_letter, record, "NOT_CONTROL", en, zh))
+            return True
+        counts.applied += 1
+        return True
+
+    def _tick(
+        self, working: WorkingSet, record: SourceRecord, now_ms: int, side: list[SideRecord]
+    ) -> bool:
+        if self.holds(working.store):
+            return True
+        bundle = self._bundles.in_force(working, record.append_time_ms)
+        budget = due_dates.FIRED_MAX
+        for scheme in self._schemes:
+            day_of = self._zone_of(f"{scheme}:")
+            today = day_of(now_ms)
+            if due_dates.is_done(working, scheme, today):
+                continue
+            fired = list(due_dates.fire(working, scheme, today, bundle.due, budget))
+            budget -= len(fired)
+            for due in fired:
+                change = Change(
+                    cause=Cause(due_key=due.due_key),
+                    event_type=f"due.{due.anchor}",
+                    matter_id=due.matter_id,
+                    days=(due.due_day,),
+                    withdrawn=False,
+                    standing=True,
+                )
+                view = WorkingView(working, due.entity_key, day_of, now_ms)
+                changes = evaluate(bundle, view, change)
+                side.extend(write_threads(working, self._topics.alerts, due.entity_key, changes))
+            if not due_dates.is_done(working, scheme, today):
+                return False
+        return True
+
+
+def _subject_type(working: WorkingSet, decoded: DecodedEvent) -> str:
+    """The event type a record is about; of one taken back, the type that stood before."""
+    arm = decoded.event.WhichOneof("body")
+    if arm is not None:
+        return arm
+    envelope = decoded.event.envelope
+    key = f"{decoded.entity_key}|t|{envelope.matter_id}".encode()
+    matter = working.read(key, state_pb2.MatterState)
+    slot = None
+    if matter is not None:
+        slot = find_slot(matter, envelope.source_system, envelope.source_record_id)
+    if slot is None or slot.disposition != DISPOSITION_ASSERTED:
+        return ""
+    held = getattr(slot, SLOT_FIELDS[decoded.family.name])
+    return held.WhichOneof("body") or ""
+
+
+StepFactory = Callable[[int], LifecycleStep]

@@ -1,0 +1,1 @@
+"""The projection: committed state of the stream → read model in Redis, live and on rebuild."""

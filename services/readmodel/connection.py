@@ -1,0 +1,56 @@
+"""Connections to Redis, and which of its failures pass by themselves."""
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,  # noqa: A004 (the name Redis gives it; used qualified by the tuple below)
+    OutOfMemoryError,
+    ReadOnlyError,
+    TimeoutError,  # noqa: A004 (as above)
+)
+
+from services.readmodel.errors import UnsafeRedisError
+
+TRANSIENT_ERRORS = (
+    ConnectionError,
+    TimeoutError,
+    BusyLoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    OSError,
+)
+"""Redis is away, loading, full or failing over: wait and try again. Anything else is a defect."""
+
+SOCKET_TIMEOUT_SECONDS = 5.0
+CONNECTIONS_MAX = 64
+REQUIRED_POLICY = "noeviction"
+
+
+def connect(url: str) -> Redis:
+    """Return a client for bytes; nothing is sent yet. The caller closes it with `aclose`.
+
+    It never repeats a command by itself: the writer must look at the positions again first, and a
+    reader's caller has a deadline.
+    """
+    client: Redis = Redis.from_url(
+        url,
+        decode_responses=False,
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
+        max_connections=CONNECTIONS_MAX,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return client
+
+
+async def assert_never_evicts(client: Redis) -> None:
+    """Raise UnsafeRedisError unless Redis refuses writes rather than drop keys when full."""
+    memory = await client.info("memory")
+    policy = memory.get("maxmemory_policy")
+    if policy != REQUIRED_POLICY:
+        raise UnsafeRedisError(
+            f"maxmemory-policy is {policy!r}, must be {REQUIRED_POLICY!r}: entities would vanish "
+            f"silently (内存淘汰策略必须为 {REQUIRED_POLICY}, 否则主体会无声消失)"
+        )

@@ -1,0 +1,111 @@
+"""Names of everything in Redis.
+
+A *generation* is one read model built from one set of topics: it is named after their ids, so that
+recreated topics make a new generation beside the old one. Per generation, with ``<g>`` its name:
+
+    <namespace>:serving           name of the generation that answers; absent: none is complete
+    <namespace>:generations       sorted set of the generations that hold data
+    <namespace>:<g>:pos           hash: positions, completeness, META, heads (see positions)
+    <namespace>:<g>:e:<entity>    record of EntityState
+    <namespace>:<g>:a:<alert id>  record of AlertThread
+    <namespace>:<g>:l:<from key>  record of LinkRecord
+    <namespace>:<g>:t:<entity>    sorted set of timeline pointers, in time order
+    <namespace>:<g>:o:<entity>    hash: entry hash → time and offset of its pointer
+    <namespace>:<g>:n:<entity>    hash: entry hash → offset and bytes, of the newest entries
+    <namespace>:<g>:x:<index>     sorted set: an index over the records above
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from aiokafka.partitioner import murmur2
+
+from services.contracts.topics import PARTITIONS
+
+NAMESPACE_DEFAULT = "ms"
+GENERATION_CHARACTERS = 8
+
+ENTITIES_INDEX = "entities:{partition}"
+"""All entities of a partition that have a state or a timeline."""
+LINKS_INDEX = "links"
+"""All keys that have a link record."""
+ALIASES_INDEX = "aliases:{root}"
+"""The keys linked directly to one key."""
+
+
+def generation_name(topic_ids: dict[str, str]) -> str:
+    """Return the name of the generation built from these topics (short name → topic id)."""
+    text = ",".join(f"{topic}={topic_ids[topic]}" for topic in sorted(topic_ids))
+    return hashlib.sha256(text.encode()).hexdigest()[:GENERATION_CHARACTERS]
+
+
+def partition_of(entity_key: str) -> int:
+    """Return the partition of an entity: the clients' own partitioner over its canonical key."""
+    return int(murmur2(entity_key.encode()) & 0x7FFFFFFF) % PARTITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Builds the names of one generation."""
+
+    generation: str
+    namespace: str = NAMESPACE_DEFAULT
+
+    @property
+    def serving(self) -> str:
+        """Name of the generation that answers; the same key for all generations."""
+        return f"{self.namespace}:serving"
+
+    @property
+    def generations(self) -> str:
+        """Sorted set of generations with data; the same key for all generations."""
+        return f"{self.namespace}:generations"
+
+    @property
+    def positions(self) -> str:
+        """Hash of positions."""
+        return self._of("pos")
+
+    @property
+    def index_prefix(self) -> str:
+        """What stands before the name of an index."""
+        return self._of("x:")
+
+    def entity(self, entity_key: str) -> str:
+        """Record of an entity's state."""
+        return self._of(f"e:{entity_key}")
+
+    def alert(self, alert_id: str) -> str:
+        """Record of an alert thread."""
+        return self._of(f"a:{alert_id}")
+
+    def link(self, from_key: str) -> str:
+        """Record of a link."""
+        return self._of(f"l:{from_key}")
+
+    def timeline(self, entity_key: str) -> str:
+        """Pointers of an entity's timeline."""
+        return self._of(f"t:{entity_key}")
+
+    def timeline_offsets(self, entity_key: str) -> str:
+        """Entry hash → pointer."""
+        return self._of(f"o:{entity_key}")
+
+    def timeline_newest(self, entity_key: str) -> str:
+        """Bytes of the newest entries."""
+        return self._of(f"n:{entity_key}")
+
+    def index(self, name: str) -> str:
+        """Sorted set of an index."""
+        return self.index_prefix + name
+
+    def entities(self, partition: int) -> str:
+        """Index of a partition's entities."""
+        return self.index(ENTITIES_INDEX.format(partition=partition))
+
+    def aliases(self, root: str) -> str:
+        """Index of the keys linked directly to ``root``."""
+        return self.index(ALIASES_INDEX.format(root=root))
+
+    def _of(self, suffix: str) -> str:
+        return f"{self.namespace}:{self.generation}:{suffix}"

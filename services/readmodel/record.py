@@ -1,0 +1,84 @@
+"""The form of a record in Redis: changelog offset, index terms, bytes.
+
+    8 bytes  offset of the Kafka record it was made from, big-endian
+    1 byte   number of index terms
+    a term   1 byte length and name of the index, 1 byte length and member
+    rest     the message as it stands in Kafka
+
+The terms travel with the value, so that the script which replaces it can remove those that no
+longer hold without knowing what they mean.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.readmodel.errors import RecordError
+
+TERMS_MAX = 64
+HEADER_BYTES_MAX = 8 * 1024
+"""Offset and terms together; the scripts read no further to find the old terms."""
+
+_OFFSET = struct.Struct(">QB")
+_TERM_BYTES_MAX = 255
+
+
+class Term(NamedTuple):
+    """Membership of a record in an index (索引项)."""
+
+    index_name: str
+    member: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record taken apart."""
+
+    offset: int
+    terms: tuple[Term, ...]
+    message: bytes
+
+
+def encode(offset: int, terms: Sequence[Term], message: bytes) -> bytes:
+    """Return the record's value; RecordError when the terms are too many or too long."""
+    if len(terms) > TERMS_MAX:
+        raise RecordError(f"{len(terms)} index terms, at most {TERMS_MAX} (索引项过多)")
+    parts = [_OFFSET.pack(offset, len(terms))]
+    for term in terms:
+        for text in (term.index_name.encode(), term.member):
+            if len(text) > _TERM_BYTES_MAX:
+                raise RecordError(f"index term too long (索引项过长): {text[:40]!r}")
+            parts.append(bytes((len(text),)))
+            parts.append(text)
+    header = b"".join(parts)
+    if len(header) > HEADER_BYTES_MAX:
+        raise RecordError(f"index terms take {len(header)} bytes (索引项过长)")
+    return header + message
+
+
+def message_of(value: bytes) -> bytes:
+    """Return only the message of a record, the cheap way; RecordError when it is none."""
+    return decode(value).message
+
+
+def decode(value: bytes) -> Record:
+    """Take a record apart; RecordError when it is none."""
+    try:
+        offset, count = _OFFSET.unpack_from(value)
+        at = _OFFSET.size
+        terms = []
+        for _ in range(count):
+            index, at = _text(value, at)
+            member, at = _text(value, at)
+            terms.append(Term(index.decode(), member))
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise RecordError(f"not a record of the read model: {value[:40]!r} ({error})") from error
+    return Record(offset, tuple(terms), value[at:])
+
+
+def _text(value: bytes, at: int) -> tuple[bytes, int]:
+    end = at + 1 + value[at]
+    if end > len(value):
+        raise IndexError("term runs past the end")
+    return value[at + 1 : end], end

@@ -1,0 +1,200 @@
+"""The writing half: only the projection uses it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+
+from services.readmodel import positions, scripts
+from services.readmodel.keys import Keys
+from services.readmodel.pointers import HASH_BYTES, OFFSET_BYTES, Pointer, encode_time
+from services.readmodel.positions import TOPICS_READ, Heads
+from services.readmodel.record import HEADER_BYTES_MAX
+
+NEWEST_ENTRIES_KEPT = 8
+"""Newest timeline entries of an entity that Redis keeps as bytes; older ones are in the log."""
+
+PUT_RECORDS_MAX = 100
+"""Records a script call takes: it stops Redis for about that many times 10 µs."""
+PUT_FACTS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineFact:
+    """One fact to be put on a timeline; ``message`` empty: it is not shown (移出)."""
+
+    pointer: Pointer
+    message: bytes
+
+
+@dataclass(slots=True)
+class TopicBatch:
+    """What was read of one partition of one topic, and the step of its position.
+
+    ``expected``: the position Redis must have (None: none yet), else the step is refused.
+    ``records``: Redis key → value (`record.encode`), the newest one of a key.
+    ``done``: everything that was there when reading began is contained.
+    ``meta``: the value of the newest META record passed in this batch.
+    """
+
+    partition: int
+    topic: str
+    expected: int | None
+    next_offset: int
+    records: dict[str, bytes] = field(default_factory=dict)
+    timelines: dict[str, list[TimelineFact]] = field(default_factory=dict)
+    done: bool = False
+    meta: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A position that is another one than expected: the reader has to go there (None: to 0)."""
+
+    partition: int
+    topic: str
+    found: int | None
+
+
+class ReadModelWriter:
+    """Writes one generation. Two writers of one partition do no harm: the older record loses.
+
+    Every method lets the errors of Redis through (`connection.TRANSIENT_ERRORS` pass by
+    themselves); what was sent before an error may or may not be there, so read the positions again
+    after one.
+    """
+
+    def __init__(
+        self, client: Redis, keys: Keys, *, newest_entries_kept: int = NEWEST_ENTRIES_KEPT
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._newest_entries_kept = newest_entries_kept
+        self._put_records = client.register_script(scripts.PUT_RECORDS)
+        self._put_timeline = client.register_script(scripts.PUT_TIMELINE)
+        self._advance = client.register_script(scripts.ADVANCE)
+        self._beat = client.register_script(scripts.BEAT)
+        self._promote = client.register_script(scripts.PROMOTE)
+
+    async def register(self) -> None:
+        """Note that the generation holds data, so that it can be deleted when it is over."""
+        await self._client.zadd(self._keys.generations, {self._keys.generation: 0})
+
+    async def positions(self, partitions: Iterable[int]) -> dict[tuple[int, str], int | None]:
+        """Return the next offset of each topic of each partition; None where nothing is there."""
+        places = [(p, topic) for p in partitions for topic in TOPICS_READ]
+        fields = [positions.position_field(p, topic) for p, topic in places]
+        found = await self._client.hmget(self._keys.positions, fields)
+        return {
+            place: None if value is None else int(value)
+            for place, value in zip(places, found, strict=True)
+        }
+
+    async def write(self, batches: Sequence[TopicBatch]) -> list[Mismatch]:
+        """Write the batches, each batch's data before its position, in one pipeline.
+
+        Returns the positions that were not as expected; their data may be written all the same,
+        which is harmless: newer records stay.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        places: dict[int, TopicBatch] = {}
+        for batch in batches:
+            await self._queue_data(pipeline, batch)
+            places[len(pipeline)] = batch
+            await self._advance(
+                keys=[self._keys.positions, self._keys.serving],
+                args=[
+                    self._keys.generation,
+                    positions.position_field(batch.partition, batch.topic),
+                    "" if batch.expected is None else batch.expected,
+                    batch.next_offset,
+                    "1" if batch.done else "",
+                    batch.meta or b"",
+                ],
+                client=pipeline,
+            )
+        answers = await pipeline.execute()
+        return [
+            Mismatch(batch.partition, batch.topic, int(answers[at]) if answers[at] else None)
+            for at, batch in places.items()
+            if answers[at] is not None
+        ]
+
+    async def beat(
+        self, heads: Mapping[int, Heads], expected: Mapping[tuple[int, str], int | None]
+    ) -> list[int]:
+        """Write how far the sources reach; return the partitions whose positions are not expected.
+
+        ``expected``: the position of every topic of every partition in ``heads``. An idle
+        projection notices by this that Redis was flushed or restored.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        for partition, head in heads.items():
+            checks: list[str | int] = []
+            for topic in TOPICS_READ:
+                position = expected[partition, topic]
+                checks.append(positions.position_field(partition, topic))
+                checks.append("" if position is None else position)
+            await self._beat(
+                keys=[self._keys.positions, self._keys.serving],
+                args=[
+                    self._keys.generation,
+                    positions.heads_field(partition),
+                    head.encode(),
+                    *checks,
+                ],
+                client=pipeline,
+            )
+        answers = await pipeline.execute()
+        return [p for p, answer in zip(heads, answers, strict=True) if answer is not None]
+
+    async def promote(self) -> bool:
+        """Let this generation answer if all its partitions are complete; tell whether it does."""
+        answer = await self._promote(
+            keys=[self._keys.positions, self._keys.serving],
+            args=[self._keys.generation, *positions.all_done_fields()],
+        )
+        return bool(answer)
+
+    async def _queue_data(self, pipeline: Pipeline, batch: TopicBatch) -> None:
+        names = list(batch.records)
+        for start in range(0, len(names), PUT_RECORDS_MAX):
+            some = names[start : start + PUT_RECORDS_MAX]
+            await self._put_records(
+                keys=some,
+                args=[
+                    self._keys.index_prefix,
+                    HEADER_BYTES_MAX,
+                    *(batch.records[name] for name in some),
+                ],
+                client=pipeline,
+            )
+        for entity_key, facts in batch.timelines.items():
+            for start in range(0, len(facts), PUT_FACTS_MAX):
+                await self._queue_facts(
+                    pipeline, batch.partition, entity_key, facts[start : start + PUT_FACTS_MAX]
+                )
+
+    async def _queue_facts(
+        self, pipeline: Pipeline, partition: int, entity_key: str, facts: Sequence[TimelineFact]
+    ) -> None:
+        args: list[str | int | bytes] = [entity_key, self._newest_entries_kept]
+        for fact in facts:
+            assert len(fact.pointer.entry_hash) == HASH_BYTES
+            args += [
+                fact.pointer.entry_hash,
+                encode_time(fact.pointer.time_ms),
+                fact.pointer.offset.to_bytes(OFFSET_BYTES, "big"),
+                fact.message,
+            ]
+        await self._put_timeline(
+            keys=[
+                self._keys.timeline(entity_key),
+                self._keys.timeline_offsets(entity_key),
+                self._keys.timeline_newest(entity_key),
+                self._keys.entities(partition),
+            ],
+            args=args,
+            client=pipeline,
+        )

@@ -24,7 +24,7 @@ from rocksdict import (
 )
 
 from services.streaming.interface import SCAN_LIMIT
-from services.streaming.meta import META_KEY, Meta, decode
+from services.streaming.meta import META_KEY, RESERVED_PREFIX, Meta, decode
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,10 @@ class PartitionStore:
     def scan(
         self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield committed entries under ``prefix`` in byte order, descending if ``reverse``."""
+        """Yield committed entries under ``prefix`` in byte order, descending if ``reverse``.
+
+        The engine's own keys are not among them.
+        """
         cursor = self._db.iter()
         if reverse:
             _seek_last(cursor, prefix, start)
@@ -117,7 +120,8 @@ class PartitionStore:
             key: bytes = cursor.key()
             if not key.startswith(prefix):
                 return
-            yield key, cursor.value()
+            if not key.startswith(RESERVED_PREFIX):
+                yield key, cursor.value()
             if reverse:
                 cursor.prev()
             else:

@@ -1,0 +1,171 @@
+"""The local store: one WriteBatch a unit, and reads that see what the unit staged."""
+
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.streaming.meta import META_KEY, Applied, Meta, encode
+from services.streaming.store import (
+    PartitionStore,
+    Position,
+    StoreLockedError,
+    StoreOptions,
+    UnitStore,
+)
+
+
+@pytest.fixture
+def options() -> StoreOptions:
+    """Return options with small buffers."""
+    return StoreOptions(1 << 20, 8 << 20)
+
+
+@pytest.fixture
+def store(tmp_path: Path, options: StoreOptions) -> Iterator[PartitionStore]:
+    """Return an empty store."""
+    opened = PartitionStore(tmp_path / "p", options)
+    yield opened
+    opened.close()
+
+
+def by_value(key: bytes, old: bytes | None, new: bytes) -> Iterable[tuple[bytes, bytes | None]]:
+    """Index every record by its value, as due keys index matters by their due time."""
+    if old is not None:
+        yield b"due|" + old + b"|" + key, None
+    yield b"due|" + new + b"|" + key, b""
+
+
+def put(store: PartitionStore, *records: tuple[bytes, bytes], position: int = 1) -> None:
+    """Write records with their index."""
+    store.apply(store.prepare(records, by_value), Position(position, -1))
+
+
+def test_store_reopened_has_records_position_and_meta(
+    tmp_path: Path, options: StoreOptions
+) -> None:
+    """What a unit wrote is there after a restart, with the position it belongs to."""
+    meta = Meta(3, 17, {"a": Applied(5, 17)})
+    store = PartitionStore(tmp_path / "p", options)
+    store.apply(store.prepare([(b"k", b"1"), (META_KEY, encode(meta))], by_value), Position(9, 8))
+    store.close()
+    again = PartitionStore(tmp_path / "p", options)
+    assert again.get(b"k") == b"1"
+    assert again.position == Position(9, 8)
+    assert again.meta == meta
+    again.close()
+
+
+def test_store_prepared_but_not_applied_shows_nothing(store: PartitionStore) -> None:
+    """Nothing is visible before the transaction is committed."""
+    store.prepare([(b"k", b"1")], by_value)
+    assert store.get(b"k") is None
+
+
+def test_store_record_written_twice_leaves_one_index_entry(store: PartitionStore) -> None:
+    """Local-only keys follow the record, within a batch and across batches."""
+    put(store, (b"k", b"1"), (b"k", b"2"))
+    put(store, (b"k", b"3"), (b"j", b"3"))
+    assert [key for key, _ in store.scan(b"due|")] == [b"due|3|j", b"due|3|k"]
+
+
+def test_store_restored_without_intermediate_versions_is_equal(
+    store: PartitionStore, tmp_path: Path, options: StoreOptions
+) -> None:
+    """Compaction drops versions; a store restored from the rest equals the live one."""
+    put(store, (b"k", b"1"), (b"j", b"1"))
+    put(store, (b"k", b"2"))
+    put(store, (b"k", b"5"), (b"j", b"4"))
+    compacted = PartitionStore(tmp_path / "q", options)
+    put(compacted, (b"k", b"5"), (b"j", b"4"))
+    assert list(compacted.scan(b"")) == list(store.scan(b""))
+    compacted.close()
+
+
+def test_store_wiped_is_empty_and_at_the_beginning(store: PartitionStore) -> None:
+    """A store that belongs to another changelog starts over."""
+    put(store, (b"k", b"1"), position=7)
+    store.wipe()
+    assert list(store.scan(b"")) == []
+    assert store.position == Position()
+    assert store.meta == Meta()
+
+
+def test_store_unreadable_is_made_anew(tmp_path: Path, options: StoreOptions) -> None:
+    """The store is disposable: damage costs time, not the service."""
+    store = PartitionStore(tmp_path / "p", options)
+    put(store, (b"k", b"1"))
+    store.close()
+    (tmp_path / "p" / "CURRENT").write_bytes(b"rubbish")
+    again = PartitionStore(tmp_path / "p", options)
+    assert again.get(b"k") is None
+    assert again.position == Position()
+    again.close()
+
+
+def test_store_open_elsewhere_is_refused(store: PartitionStore, options: StoreOptions) -> None:
+    """Two workers must not share a directory."""
+    with pytest.raises(StoreLockedError):
+        PartitionStore(store.path, options)
+    put(store, (b"k", b"1"))
+    assert store.get(b"k") == b"1"
+
+
+def test_unit_store_staged_write_is_seen_with_its_index(store: PartitionStore) -> None:
+    """A tick later in a unit finds the due dates that the unit itself changed."""
+    put(store, (b"k", b"1"), (b"j", b"2"))
+    unit = UnitStore(store, by_value)
+    unit.stage(b"k", b"7")
+    assert unit.get(b"k") == b"7"
+    assert unit.get(b"j") == b"2"
+    assert [key for key, _ in unit.scan(b"due|")] == [b"due|2|j", b"due|7|k"]
+    assert store.get(b"k") == b"1"
+    assert dict(unit.staged) == {b"k": b"7"}
+
+
+def test_unit_store_scan_being_read_ignores_later_staging(store: PartitionStore) -> None:
+    """A step may change what it iterates over."""
+    put(store, *((b"k%d" % n, b"%d" % n) for n in range(5)))
+    unit = UnitStore(store, by_value)
+    seen = []
+    for key, _ in unit.scan(b"due|"):
+        seen.append(key)
+        unit.stage(key.split(b"|")[2], b"9")
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_unit_store_scan_equals_a_sorted_dict(store: PartitionStore, *, reverse: bool) -> None:
+    """Prefix, start, limit and direction mean what they mean on a sorted dict."""
+    rng = random.Random(7)
+
+    def no_index(key: bytes, old: bytes | None, new: bytes) -> Iterable[tuple[bytes, bytes | None]]:
+        return [(b"gone" + key + new, None)] if old is not None else []
+
+    model: dict[bytes, bytes] = {}
+    for n in range(150):
+        key = bytes(rng.choices(b"ab\xfe\xff", k=rng.randrange(1, 5)))
+        model[key] = b"%d" % n
+    store.apply(store.prepare(list(model.items()), no_index), Position(1, -1))
+    unit = UnitStore(store, no_index)
+    for n in range(60):
+        key = bytes(rng.choices(b"ab\xfe\xff", k=rng.randrange(1, 5)))
+        unit.stage(key, b"s%d" % n)
+        model[key] = b"s%d" % n
+    for _ in range(400):
+        prefix = bytes(rng.choices(b"ab\xfe\xff", k=rng.randrange(3)))
+        start = bytes(rng.choices(b"ab\xfe\xff", k=rng.randrange(1, 5)))
+        chosen = rng.choice([None, start, prefix + start])
+        limit = rng.choice([0, 1, 3, 1000])
+        expected = sorted(
+            (
+                (k, v)
+                for k, v in model.items()
+                if k.startswith(prefix)
+                and (chosen is None or (k <= chosen if reverse else k >= chosen))
+            ),
+            reverse=reverse,
+        )[:limit]
+        found = list(unit.scan(prefix, start=chosen, limit=limit, reverse=reverse))
+        assert found == expected, (prefix, chosen, limit, reverse)

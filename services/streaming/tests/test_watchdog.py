@@ -1,0 +1,75 @@
+"""The watchdog complains when work waits and nothing moves, and only then."""
+
+from services.streaming.health import EngineHealth, PartitionHealth
+from services.streaming.meta import Applied
+from services.streaming.watchdog import Watch
+
+
+def worker(partition: PartitionHealth) -> EngineHealth:
+    """Make the health of a worker with one partition."""
+    return EngineHealth(assigned=True, partitions={3: partition}, loop_alive=0.0)
+
+
+def watched(watch: Watch, health: EngineHealth, now: float) -> str | None:
+    """Ask while the main loop turns."""
+    health.loop_alive = now
+    return watch.complaint(health, now)
+
+
+def test_watch_with_records_waiting_and_no_unit_complains() -> None:
+    """A wedged partition is named."""
+    health = worker(PartitionHealth(ready=True, waiting_records=5))
+    watch = Watch(10.0)
+    assert watched(watch, health, 100.0) is None
+    assert watched(watch, health, 109.0) is None
+    assert "partition 3 applies nothing" in (watched(watch, health, 111.0) or "")
+
+
+def test_watch_with_units_going_on_is_content() -> None:
+    """A partition that works has records waiting all the time."""
+    partition = PartitionHealth(ready=True, waiting_records=5)
+    watch = Watch(10.0)
+    for second in range(60):
+        partition.unit = second // 5
+        assert watched(watch, worker(partition), float(second)) is None
+
+
+def test_watch_with_lag_on_the_broker_complains() -> None:
+    """Records that exist and are never delivered are work that waits, too."""
+    partition = PartitionHealth(ready=True, applied={"a": Applied(5, 0)}, ends={"a": 6})
+    watch = Watch(10.0)
+    watched(watch, worker(partition), 0.0)
+    assert watched(watch, worker(partition), 11.0) is not None
+
+
+def test_watch_with_nothing_to_do_is_content() -> None:
+    """An idle partition may be idle for ever."""
+    partition = PartitionHealth(ready=True, applied={"a": Applied(6, 0)}, ends={"a": 6})
+    watch = Watch(10.0)
+    watched(watch, worker(partition), 0.0)
+    assert watched(watch, worker(partition), 1_000.0) is None
+
+
+def test_watch_with_a_holding_step_is_content() -> None:
+    """Before the first rule bundle records wait rightly."""
+    partition = PartitionHealth(ready=True, waiting_records=5, holding=True)
+    watch = Watch(10.0)
+    watched(watch, worker(partition), 0.0)
+    assert watched(watch, worker(partition), 1_000.0) is None
+
+
+def test_watch_with_a_loop_that_does_not_turn_complains() -> None:
+    """Heartbeats come from another thread; only the watchdog sees a wedged main loop."""
+    health = EngineHealth(loop_alive=100.0)
+    assert Watch(10.0).complaint(health, 109.0) is None
+    assert "main loop" in (Watch(10.0).complaint(health, 111.0) or "")
+
+
+def test_watch_with_a_recovery_that_stands_still_complains() -> None:
+    """A recovery may be long, but it must move."""
+    health = worker(PartitionHealth(ready=False))
+    watch = Watch(10.0)
+    for second in range(0, 60, 5):
+        health.restored_records = second
+        assert watched(watch, health, float(second)) is None
+    assert "recovery stands still" in (watched(watch, health, 70.0) or "")

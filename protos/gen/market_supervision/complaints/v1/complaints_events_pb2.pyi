@@ -375,7 +375,8 @@ class ComplaintEvent(_message.Message):
     """One fact about a complaint or a report (投诉举报事件). A complaint (投诉) asks for mediation of a
     consumer dispute; a report (举报) is a clue to an unlawful act. They are different matters even
     when filed on one paper (市场监督管理投诉举报处理暂行办法 art. 7). No field holds a person's identity or
-    free text.
+    free text, and none links a complaint with the report on the same paper: the party complained
+    about knows the complainant from mediation and would learn who informed on it (art. 33).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -470,7 +471,6 @@ class ComplaintReceived(_message.Message):
     REMEDIES_REQUESTED_FIELD_NUMBER: _builtins.int
     CONSUMER_GROUP_FIELD_NUMBER: _builtins.int
     IS_PREPAID_FIELD_NUMBER: _builtins.int
-    COMPANION_REPORT_MATTER_ID_FIELD_NUMBER: _builtins.int
     disputed_amount_fen: _builtins.int
     """Amount in dispute (争议金额) in fen, 0 or more. Unset: not stated."""
     submission_channel: Global___SubmissionChannel.ValueType
@@ -481,8 +481,6 @@ class ComplaintReceived(_message.Message):
     """Group of consumers concerned (特殊消费群体), where stated."""
     is_prepaid: _builtins.bool
     """Whether it concerns money paid in advance, such as a stored-value card (预付式消费)."""
-    companion_report_matter_id: _builtins.str
-    """Matter of the report filed on the same paper (同件举报事项号); may be empty. At most 200 characters."""
     @_builtins.property
     def topic(self) -> _envelope_pb2.CodedValue:
         """What it is about (投诉问题类别), a code of the complaint-topic table or of a foreign register."""
@@ -506,11 +504,10 @@ class ComplaintReceived(_message.Message):
         remedies_requested: _abc.Iterable[Global___Remedy.ValueType] | None = ...,
         consumer_group: Global___ConsumerGroup.ValueType = ...,
         is_prepaid: _builtins.bool = ...,
-        companion_report_matter_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_disputed_amount_fen", b"_disputed_amount_fen", "disputed_amount_fen", b"disputed_amount_fen", "product_category", b"product_category", "topic", b"topic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disputed_amount_fen", b"_disputed_amount_fen", "companion_report_matter_id", b"companion_report_matter_id", "consumer_group", b"consumer_group", "disputed_amount_fen", b"disputed_amount_fen", "is_prepaid", b"is_prepaid", "product_category", b"product_category", "purchase_channel", b"purchase_channel", "remedies_requested", b"remedies_requested", "submission_channel", b"submission_channel", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disputed_amount_fen", b"_disputed_amount_fen", "consumer_group", b"consumer_group", "disputed_amount_fen", b"disputed_amount_fen", "is_prepaid", b"is_prepaid", "product_category", b"product_category", "purchase_channel", b"purchase_channel", "remedies_requested", b"remedies_requested", "submission_channel", b"submission_channel", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disputed_amount_fen: _TypeAlias = _typing.Literal["disputed_amount_fen"]  # noqa: Y015
     _WhichOneofArgType__disputed_amount_fen: _TypeAlias = _typing.Literal["_disputed_amount_fen", b"_disputed_amount_fen"]  # noqa: Y015
@@ -668,7 +665,6 @@ class ReportReceived(_message.Message):
     AMOUNT_FEN_FIELD_NUMBER: _builtins.int
     SUBMISSION_CHANNEL_FIELD_NUMBER: _builtins.int
     IS_REAL_NAME_FIELD_NUMBER: _builtins.int
-    COMPANION_COMPLAINT_MATTER_ID_FIELD_NUMBER: _builtins.int
     amount_fen: _builtins.int
     """Amount concerned (涉及金额) in fen, 0 or more. Unset: not stated."""
     submission_channel: Global___SubmissionChannel.ValueType
@@ -676,10 +672,6 @@ class ReportReceived(_message.Message):
     is_real_name: _builtins.bool
     """Whether the informant gave a name (实名举报). The name itself stays where it was given; a named
     informant must be told within 5 working days whether a case is filed (art. 31).
-    """
-    companion_complaint_matter_id: _builtins.str
-    """Matter of the complaint filed on the same paper (同件投诉事项号); may be empty. At most 200
-    characters.
     """
     @_builtins.property
     def topic(self) -> _envelope_pb2.CodedValue:
@@ -702,11 +694,10 @@ class ReportReceived(_message.Message):
         amount_fen: _builtins.int | None = ...,
         submission_channel: Global___SubmissionChannel.ValueType = ...,
         is_real_name: _builtins.bool = ...,
-        companion_complaint_matter_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_fen", b"_amount_fen", "amount_fen", b"amount_fen", "product_category", b"product_category", "suspected_violation", b"suspected_violation", "topic", b"topic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_fen", b"_amount_fen", "amount_fen", b"amount_fen", "companion_complaint_matter_id", b"companion_complaint_matter_id", "is_real_name", b"is_real_name", "product_category", b"product_category", "submission_channel", b"submission_channel", "suspected_violation", b"suspected_violation", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_fen", b"_amount_fen", "amount_fen", b"amount_fen", "is_real_name", b"is_real_name", "product_category", b"product_category", "submission_channel", b"submission_channel", "suspected_violation", b"suspected_violation", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__amount_fen: _TypeAlias = _typing.Literal["amount_fen"]  # noqa: Y015
     _WhichOneofArgType__amount_fen: _TypeAlias = _typing.Literal["_amount_fen", b"_amount_fen"]  # noqa: Y015

@@ -1,0 +1,88 @@
+"""Reads a record of an event topic into what the intake index remembers of it. Pure."""
+
+import hashlib
+
+from aiokafka import ConsumerRecord
+from google.protobuf.message import DecodeError
+from market_supervision.common.v1.envelope_pb2 import Disposition, EntityKey
+
+from services.contracts.families import Family, FamilyEvent
+from services.contracts.identifiers import canonical_key
+from services.intake.placement import Entry, Place, SourceKey, TailRecord
+
+PAYLOAD_HASH_HEADER = "payload-hash"
+"""Header with the SHA-256 of the request's canonical bytes, 64 lower-case hexadecimal digits."""
+
+HASH_BYTES = 32
+
+
+def payload_hash(event: FamilyEvent) -> bytes:
+    """Return the SHA-256 of an event's canonical bytes, as its client sent it.
+
+    Canonical bytes are protobuf's deterministic serialisation of the message. The fields an intake
+    sets must be empty.
+    """
+    return hashlib.sha256(event.SerializeToString(deterministic=True)).digest()
+
+
+def as_submitted(event: FamilyEvent) -> FamilyEvent:
+    """Return a copy without what an intake adds, with the entity key that was sent."""
+    submitted = type(event)()
+    submitted.CopyFrom(event)  # type: ignore[arg-type]
+    envelope = submitted.envelope
+    if envelope.HasField("submitted_entity_key"):
+        envelope.entity_key.CopyFrom(envelope.submitted_entity_key)
+    for name in ("record_time", "recorded_by", "event_id", "submitted_entity_key"):
+        envelope.ClearField(name)
+    return submitted
+
+
+def tail_record(family: Family, record: ConsumerRecord) -> TailRecord | None:
+    """Return what the index keeps of ``record``, None when it is no event of the family.
+
+    Such bytes got on the topic past the intakes; they are nobody's receipt, and the stream
+    quarantines them.
+    """
+    try:
+        event = family.parse(record.value or b"")
+    except DecodeError:
+        return None
+    envelope = event.envelope
+    if not envelope.source_record_id or envelope.source_version < 1:
+        return None
+    entity_key = canonical_key(envelope.entity_key)
+    entry = Entry(
+        partition=record.partition,
+        offset=record.offset,
+        append_time_ms=record.timestamp,
+        payload_hash=_recorded_hash(record) or payload_hash(as_submitted(event)),
+        entity_key=entity_key,
+    )
+    place = Place(
+        entity_key=entity_key,
+        submitted_key=_submitted_key(envelope.submitted_entity_key),
+        matter_id=envelope.matter_id,
+        version=envelope.source_version,
+        moved_version=0,
+        event_seconds=envelope.event_time.seconds,
+        event_nanos=envelope.event_time.nanos,
+        utc_offset_minutes=envelope.utc_offset_minutes,
+    )
+    key = SourceKey(envelope.source_system, envelope.source_record_id, envelope.source_version)
+    is_moved = envelope.disposition == Disposition.DISPOSITION_MOVED
+    return TailRecord(key, entry, place, is_moved)
+
+
+def _recorded_hash(record: ConsumerRecord) -> bytes | None:
+    for name, value in record.headers:
+        if name == PAYLOAD_HASH_HEADER:
+            try:
+                found = bytes.fromhex(value.decode("ascii"))
+            except ValueError:
+                return None
+            return found if len(found) == HASH_BYTES else None
+    return None
+
+
+def _submitted_key(key: EntityKey) -> str:
+    return canonical_key(key) if key.value else ""

@@ -1,0 +1,223 @@
+"""From a submitted event to the record that goes on the log (接收流水线). Pure: time is given.
+
+Order: what the client must not set, the contract's own rules, the entity key by its scheme, code
+tables, times; everything wrong with an event is reported together. A valid event gets its keys in
+canonical form, the root of its entity's links, its id and what the intake knows about its coming;
+nothing else of it is changed. The payload hash is taken before any of that, so that a newer
+normaliser never turns a re-send into a conflict.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Final, NamedTuple
+
+from market_supervision.common.v1.envelope_pb2 import CodedValue, Disposition, EntityKey
+from market_supervision.common.v1.error_reason_pb2 import ErrorReason
+
+from services.contracts.cloudevents import cloud_event_headers
+from services.contracts.code_tables import CodeTables
+from services.contracts.families import FamilyEvent
+from services.contracts.identifiers import (
+    IdentifierError,
+    canonical_key,
+    event_id,
+    kafka_key,
+    parse_key,
+)
+from services.contracts.key_schemes import KeySchemes
+from services.contracts.labels import Label
+from services.intake.decoding import PAYLOAD_HASH_HEADER, payload_hash
+from services.intake.placement import SourceKey
+from services.intake.publisher import OutgoingRecord
+from services.intake.violations import Violation, contract_violations, violation
+from services.intake.walking import messages_of, unknown_field_paths
+
+EVENT_BYTES_MAX: Final = 256 << 10
+"""Largest event accepted; real ones are below 2 KiB."""
+FUTURE_TOLERANCE_S: Final = 24 * 3600
+"""How far event_time may lie after the intake's clock: clocks differ, facts are entered ahead."""
+EVENT_TIME_SECONDS_MIN: Final = -2_208_988_800
+"""1900-01-01T00:00Z; nothing this system supervises is older."""
+
+FileUnder = Callable[[FamilyEvent, str], str]
+"""Returns the canonical entity key under which an event is filed, given the key that was sent."""
+
+_SET_BY_INTAKE: Final = ("record_time", "recorded_by", "event_id", "submitted_entity_key")
+_NANOS_PER_SECOND: Final = 1_000_000_000
+
+_FIELD = ErrorReason.ERROR_REASON_FIELD_INVALID
+
+
+class Prepared(NamedTuple):
+    """A valid event, ready to be published."""
+
+    key: SourceKey
+    payload_hash: bytes
+    record: OutgoingRecord
+
+
+class Pipeline:
+    """Checks and normalises the events of any family."""
+
+    def __init__(
+        self, key_schemes: KeySchemes, code_tables: CodeTables, file_under: FileUnder
+    ) -> None:
+        self._key_schemes = key_schemes
+        self._code_tables = code_tables
+        self._file_under = file_under
+
+    def prepare(
+        self, event: FamilyEvent, *, now_ns: int, client: str
+    ) -> Prepared | list[Violation]:
+        """Return the event as it goes on the log, or everything that is wrong with it.
+
+        ``now_ns`` is the intake's clock in nanoseconds since 1970-01-01T00:00Z; ``client`` is who
+        submits. ``event`` is not changed.
+        """
+        size = event.ByteSize()
+        if size > EVENT_BYTES_MAX:
+            return [_too_large(size)]
+        normalised = type(event)()
+        normalised.CopyFrom(event)  # type: ignore[arg-type]
+        violations = [
+            *_reserved_fields(event),
+            *_unknown_fields(event, size),
+            *contract_violations(event),
+            *self._normalise_keys(normalised),
+            *_bad_times(event, now_ns),
+        ]
+        if not violations:
+            violations = [*self._bad_codes(normalised), *_bad_link(normalised)]
+        if violations:
+            return violations
+        return self._prepared(event, normalised, now_ns, client)
+
+    def _normalise_keys(self, event: FamilyEvent) -> list[Violation]:
+        found: list[Violation] = []
+        for path, key in messages_of(event, EntityKey):
+            if not key.scheme or not key.value:
+                continue  # the contract's rules name the missing part
+            try:
+                key.CopyFrom(self._key_schemes.normalise(key))
+            except IdentifierError as error:
+                part = "scheme" if error.value == key.scheme else "value"
+                reason = ErrorReason.ERROR_REASON_ENTITY_KEY_INVALID
+                found.append(violation(f"{path}.{part}", error.value, reason, error.reason))
+        return found
+
+    def _bad_codes(self, event: FamilyEvent) -> list[Violation]:
+        zone = self._key_schemes.zone(event.envelope.entity_key.scheme)
+        day: date = datetime.fromtimestamp(event.envelope.event_time.seconds, zone).date()
+        found: list[Violation] = []
+        for path, coded in messages_of(event, CodedValue):
+            problem = self._code_tables.problem(coded, day)
+            if problem is not None:
+                reason = ErrorReason.ERROR_REASON_CODE_UNKNOWN
+                found.append(violation(f"{path}.code", coded.code, reason, problem))
+        return found
+
+    def _prepared(
+        self, event: FamilyEvent, normalised: FamilyEvent, now_ns: int, client: str
+    ) -> Prepared:
+        envelope = normalised.envelope
+        sent_key = canonical_key(envelope.entity_key)
+        root = self._file_under(normalised, sent_key)
+        if root != sent_key:
+            envelope.submitted_entity_key.CopyFrom(envelope.entity_key)
+            envelope.entity_key.CopyFrom(parse_key(root))
+        envelope.record_time.FromNanoseconds(now_ns)
+        envelope.recorded_by = client
+        key = SourceKey(envelope.source_system, envelope.source_record_id, envelope.source_version)
+        envelope.event_id = event_id(*key)
+        digest = payload_hash(event)
+        return Prepared(key, digest, outgoing_record(normalised, digest))
+
+
+def outgoing_record(event: FamilyEvent, digest: bytes) -> OutgoingRecord:
+    """Return the record of a complete event: key, canonical bytes, CloudEvents headers, hash."""
+    headers = (*cloud_event_headers(event), (PAYLOAD_HASH_HEADER, digest.hex().encode()))
+    return OutgoingRecord(
+        key=kafka_key(event.envelope.entity_key),
+        value=event.SerializeToString(deterministic=True),
+        headers=headers,
+    )
+
+
+def _too_large(size: int) -> Violation:
+    return violation(
+        "",
+        size,
+        ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE,
+        Label(
+            zh=f"事件大小为 {size} 字节，上限为 {EVENT_BYTES_MAX} 字节",
+            en=f"the event has {size} bytes, at most {EVENT_BYTES_MAX} are taken",
+        ),
+    )
+
+
+def _reserved_fields(event: FamilyEvent) -> list[Violation]:
+    envelope = event.envelope
+    text = Label(zh="由接收服务填写，报送时须留空", en="set by the intake, must be left out")
+    present = {field.name: value for field, value in envelope.ListFields()}
+    found = [
+        violation(f"envelope.{name}", present[name], _FIELD, text)
+        for name in _SET_BY_INTAKE
+        if name in present
+    ]
+    if envelope.disposition == Disposition.DISPOSITION_MOVED:
+        moved = Label(zh="移出记录只能由接收服务写入", en="MOVED is written by intakes only")
+        found.append(violation("envelope.disposition", "DISPOSITION_MOVED", _FIELD, moved))
+    return found
+
+
+def _unknown_fields(event: FamilyEvent, size: int) -> list[Violation]:
+    # Passed on, an unknown field could carry anything (a person's identity, too); dropped, it
+    # would be lost under a receipt. So it is refused. Comparing sizes is ten times cheaper than
+    # walking the message.
+    known = type(event)()
+    known.CopyFrom(event)  # type: ignore[arg-type]
+    known.DiscardUnknownFields()
+    if known.ByteSize() == size:
+        return []
+    text = Label(
+        zh="本版本约定中没有此字段编号", en="this version of the contract has no such field number"
+    )
+    return [violation(path, "", _FIELD, text) for path in unknown_field_paths(event)]
+
+
+def _bad_times(event: FamilyEvent, now_ns: int) -> list[Violation]:
+    if not event.envelope.HasField("event_time"):
+        return []  # the contract's rules name it
+    time = event.envelope.event_time
+    field = "envelope.event_time"
+    if time.seconds < EVENT_TIME_SECONDS_MIN or not 0 <= time.nanos < _NANOS_PER_SECOND:
+        text = Label(
+            zh="不是 1900 年以后的有效时间", en="not a valid time of 1900-01-01T00:00Z or later"
+        )
+        return [violation(field, f"{time.seconds} s, {time.nanos} ns", _FIELD, text)]
+    if time.seconds > now_ns // _NANOS_PER_SECOND + FUTURE_TOLERANCE_S:
+        reason = ErrorReason.ERROR_REASON_EVENT_TIME_IN_FUTURE
+        now = datetime.fromtimestamp(now_ns // _NANOS_PER_SECOND, UTC).isoformat()
+        text = Label(
+            zh=f"发生时间晚于入库时间（{now}）24 小时以上",
+            en=f"more than 24 hours after the intake's clock, {now}",
+        )
+        return [violation(field, _time_text(time.seconds), reason, text)]
+    return []
+
+
+def _time_text(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s"
+
+
+def _bad_link(event: FamilyEvent) -> list[Violation]:
+    if event.WhichOneof("body") != "entity_linked":
+        return []
+    target = event.entity_linked.to  # type: ignore[union-attr]
+    if canonical_key(target) != canonical_key(event.envelope.entity_key):
+        return []
+    text = Label(zh="关联后标识须不同于原标识", en="must differ from the key in the envelope")
+    return [violation("entity_linked.to", "", _FIELD, text)]

@@ -1,0 +1,1 @@
+"""The intake of penalty events (行政处罚接收服务)."""

@@ -1,9 +1,10 @@
-"""Writing what the rules decided: threads, the entity's open alerts, records of the alerts topic."""
+"""Writing what the rules decided: threads, open alerts, records of the topic."""
 
 from collections.abc import Iterable
 
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.contracts import state_keys
 from services.lifecycle.alerting import ThreadChange
 from services.lifecycle.local_index import OPEN_ALERTS, list_prefix

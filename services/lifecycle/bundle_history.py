@@ -2,6 +2,7 @@
 
 from market_supervision.control.v1.control_pb2 import RuleBundle
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.lifecycle.working_set import WorkingSet
 
@@ -36,13 +37,13 @@ class BundleHistory:
     def in_force(self, working: WorkingSet, append_time_ms: int) -> CompiledBundle:
         """The bundle in force at an append time: the newest that holds, else the first of all."""
         history = working.read(HISTORY_KEY, state_pb2.BundleHistory)
-        assert history is not None and history.bundles  # noqa: S101 - held back until one is known
+        assert history is not None
         chosen = history.bundles[0]
         for reference in history.bundles:
             if reference.effective_time_ms <= append_time_ms:
                 chosen = reference
         if chosen.version not in self._compiled:
             bundle = working.read(chosen.record_key.encode(), RuleBundle)
-            assert bundle is not None  # noqa: S101 - written with the history
+            assert bundle is not None
             self._compiled[chosen.version] = CompiledBundle.from_bundle(bundle)
         return self._compiled[chosen.version]

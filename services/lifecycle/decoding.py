@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
-
 from market_supervision.common.v1.envelope_pb2 import (
     DISPOSITION_ASSERTED,
     DISPOSITION_MOVED,
     DISPOSITION_WITHDRAWN,
 )
+
 from services.contracts.families import Family, FamilyEvent
 from services.contracts.identifiers import (
     IdentifierError,
@@ -87,4 +87,6 @@ def _payload_hash(record: SourceRecord, event: FamilyEvent) -> bytes:
 
 
 def _invalid(field: str, value: object, en: str, zh: str) -> InvalidEventError:
-    return InvalidEventError("EVENT_INVALID", f"{field}: {value!r}: {en}", f"{field}:{value!r}:{zh}")
+    return InvalidEventError(
+        "EVENT_INVALID", f"{field}: {value!r}: {en}", f"{field}:{value!r}:{zh}"
+    )

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
-
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.contracts import state_keys
 from services.contracts.state_keys import StateKind
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.local_index import due_prefix, parse_due_key
 from services.lifecycle.working_set import WorkingSet
 

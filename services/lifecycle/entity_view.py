@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.contracts import state_keys
 from services.lifecycle.folding.contribution import DayOf
 from services.lifecycle.view import MatterView

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.contracts import state_keys
 from services.lifecycle.decoding import DecodedEvent
 from services.lifecycle.folding.contribution import Contribution, DayOf, contribution_of
@@ -60,9 +61,7 @@ def fold_event(working: WorkingSet, decoded: DecodedEvent, offset: int, day_of: 
     link_changed = _bring_up_to_date(working, decoded.entity_key, matter, old, new)
     _push_out(working, matter, day_of)
     kinds = {c.view.digest.kind for c in (old, new) if c.view is not None}
-    return Folded(
-        Verdict.APPLIED, tuple(sorted(days)), bool(kinds & _STANDING_KINDS), link_changed
-    )
+    return Folded(Verdict.APPLIED, tuple(sorted(days)), bool(kinds & _STANDING_KINDS), link_changed)
 
 
 def _judge(
@@ -155,7 +154,7 @@ def _update_buckets(
 
 
 def _push_out(working: WorkingSet, matter: state_pb2.MatterState, day_of: DayOf) -> None:
-    """Make the oldest slot of an overflowed matter a stub; what it contributed stays in the sums."""
+    """Make the oldest slot of an overflowed matter a stub; what it gave stays in the sums."""
     slot = overflowing_slot(matter)
     if slot is None:
         return

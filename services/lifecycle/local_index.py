@@ -1,8 +1,9 @@
-"""Local-only keys of a partition: entries of capped lists, and dates to come. Pure.
+r"""Local-only keys of a partition: entries of capped lists, and dates to come. Pure.
 
 They are derived from the changelog's records alone, so that recovery rebuilds them while reading:
-``\\x01l|<entity>|<list>|<order ‖ id>`` → entry, ``\\x01d|<scheme>|<day>|<entity>|<matter>|<anchor>``
-→ nothing but the key. A day is four bytes, big-endian.
+``\x01l|<entity>|<list>|<order ‖ id>`` → entry,
+``\x01d|<scheme>|<day>|<entity>|<matter>|<anchor>`` → nothing but the key. A day is four bytes,
+big-endian.
 """
 
 import struct
@@ -10,9 +11,9 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from google.protobuf.message import Message
-
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.contracts import state_keys
 from services.lifecycle.folding.contribution import DayOf, contribution_of
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
-
 from market_supervision.alerts.v1.alert_pb2 import Cause
 from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
 from market_supervision.control.v1.control_pb2 import ControlRecord, Tick
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.contracts.families import Family
 from services.lifecycle import due_dates
 from services.lifecycle.alert_threads import write_threads
@@ -62,7 +62,7 @@ class LifecycleStep:
     def run(
         self, records: Sequence[SourceRecord], store: ReadStore, stream_time_ms: int
     ) -> UnitOutput:
-        """Fold ``records``; a tick with more dates than fit a unit is not taken until all are done."""
+        """Fold ``records``; a tick with more dates than fit a unit is taken when all are done."""
         working = self._attach(store)
         side: list[SideRecord] = []
         taken = 0
@@ -107,9 +107,7 @@ class LifecycleStep:
     def _count(self, working: WorkingSet, topic: str) -> state_pb2.RecordCounts:
         return working.change(f"!counts|{topic}".encode(), state_pb2.RecordCounts)
 
-    def _event(
-        self, working: WorkingSet, record: SourceRecord, now_ms: int
-    ) -> list[SideRecord]:
+    def _event(self, working: WorkingSet, record: SourceRecord, now_ms: int) -> list[SideRecord]:
         counts = self._count(working, record.topic)
         try:
             decoded = decode(record, self._topics.families[record.topic])

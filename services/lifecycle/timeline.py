@@ -4,6 +4,7 @@ import hashlib
 
 from market_supervision.common.v1.localized_text_pb2 import LocalizedText
 from market_supervision.profiles.v1.entity_profile_pb2 import TimelineEntry
+
 from services.contracts.event_types import event_type_of
 from services.lifecycle.decoding import DecodedEvent
 from services.streaming.interface import SideRecord
@@ -11,7 +12,7 @@ from services.streaming.interface import SideRecord
 
 def slot_hash(source_system: str, source_record_id: str, matter_id: str) -> str:
     """Name of a slot of a matter: 32 hex characters."""
-    text = "\x00".join((source_system, source_record_id, matter_id))
+    text = f"{source_system}\x00{source_record_id}\x00{matter_id}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -34,7 +34,7 @@ class EntityView(Protocol):
 
     @property
     def now_day(self) -> int:
-        """Civil day of the stream time, in the zone of the entity key's scheme (days since 1970)."""
+        """Civil day of the stream time, in the zone of the key scheme (days since 1970)."""
         ...
 
     @property
@@ -68,7 +68,7 @@ class Change:
     """`<family>.<arm>` of the event; for a date `due.<anchor>`."""
     matter_id: str
     days: tuple[int, ...]
-    """Civil days whose picture may have changed: of the fact before and after; of a date, its due day."""
+    """Civil days whose picture may have changed: the fact's, before and after; or the due day."""
     withdrawn: bool
     """Whether the event took a fact back or moved it away."""
     standing: bool

@@ -3,8 +3,8 @@
 from typing import TypeVar
 
 from google.protobuf.message import Message
-
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.contracts import state_keys
 from services.lifecycle.folding.contribution import EMPTY, Contribution, DayOf, contribution_of
 from services.streaming.interface import ReadStore
@@ -31,7 +31,7 @@ class WorkingSet:
             value = self.store.get(key)
             self._records[key] = None if value is None else kind.FromString(value)
         record = self._records[key]
-        assert record is None or isinstance(record, kind)  # noqa: S101 - a key has one kind
+        assert record is None or isinstance(record, kind)
         return record
 
     def change(self, key: bytes, kind: type[M]) -> M:
@@ -75,7 +75,7 @@ class WorkingSet:
         """Make replaced records, and the local keys that follow from them, visible to scans."""
         for key in sorted(self._unstaged):
             record = self._records[key]
-            assert record is not None  # noqa: S101 - only records are put
+            assert record is not None
             self.store.stage(key, record.SerializeToString(deterministic=True))
         self._unstaged.clear()
 
@@ -85,7 +85,7 @@ class WorkingSet:
         output: dict[bytes, bytes] = {}
         for key in sorted(self._dirty):
             record = self._records[key]
-            assert record is not None  # noqa: S101 - only records are changed
+            assert record is not None
             output[key] = record.SerializeToString(deterministic=True)
         self._dirty.clear()
         self._shrink()

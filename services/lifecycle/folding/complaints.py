@@ -1,11 +1,12 @@
 """Complaints and reports (投诉举报): what each event type makes of its matter. Pure.
 
-A complaint (投诉, a dispute to be mediated) and a report (举报, a clue to be verified) are different
-matters even when both stand on one paper.
+A complaint (投诉, a dispute to be mediated) and a report (举报, a clue to be verified) are
+different matters even when both stand on one paper.
 """
 
 from market_supervision.complaints.v1 import complaints_events_pb2 as events
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.folding.facts import Draft, Fact, coded, enum_word
 
 
@@ -18,7 +19,6 @@ def complaint_received(fact: Fact, body: events.ComplaintReceived, draft: Draft)
 
 def complaint_accepted(fact: Fact, body: events.ComplaintAccepted, draft: Draft) -> None:
     """The complaint was accepted; mediation runs (受理)."""
-    del body
     draft.advance("complaint", "accepted")
 
 
@@ -30,7 +30,6 @@ def complaint_refused(fact: Fact, body: events.ComplaintRefused, draft: Draft) -
 
 def mediation_agreed(fact: Fact, body: events.MediationAgreed, draft: Draft) -> None:
     """The parties agreed (调解达成)."""
-    del body
     draft.finish("complaint", "mediation_agreed", "agreed")
 
 
@@ -65,5 +64,4 @@ def report_filing_decided(fact: Fact, body: events.ReportFilingDecided, draft: D
 
 def informant_told(fact: Fact, body: events.InformantTold, draft: Draft) -> None:
     """The informant was told (告知举报人)."""
-    del body
     draft.finish("report", "informant_told", draft.outcome)

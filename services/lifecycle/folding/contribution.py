@@ -1,26 +1,26 @@
 """What one matter contributes to its entity: derived from its slots, from scratch, every time.
 
-An event changes one matter. The entity is brought up to date by taking the matter's old contribution
-out and putting the new one in, so a counter is never bumped and a correction, a withdrawal or a late
-fact needs no code of its own.
+An event changes one matter. The entity is brought up to date by taking the matter's old
+contribution out and putting the new one in, so a counter is never bumped and a correction, a
+withdrawal or a late fact needs no code of its own.
 """
 
 from collections import Counter as Multiset
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import Message
-
 from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.folding.facts import NO_END_DAY, Draft, Fact, coded
 from services.lifecycle.folding.handlers import FAMILY_OF_FIELD, FOLDS
 from services.lifecycle.folding.lists import entry_key
 from services.lifecycle.view import MatterView
 
 DayOf = Callable[[int], int]
-"""Civil day (days since 1970-01-01) of a moment in milliseconds, in the zone of the entity's scheme."""
+"""Moment in milliseconds → civil day since 1970-01-01, in the zone of the entity's scheme."""
 
 _SECTIONED_KINDS = frozenset({"registration", "licence", "listing", ""})
 """Kinds shown in a section of their own, not among the matters."""
@@ -84,7 +84,7 @@ def contribution_of(matter: state_pb2.MatterState | None, day_of: DayOf) -> Cont
     if not facts:
         return EMPTY
     draft = Draft()
-    result = Contribution()
+    result = Contribution(sums=draft.sums)
     for fact, _number, family, body in facts:
         FOLDS[family, fact.arm](fact, body, draft)
         draft.count(fact, state_pb2.COUNTER_FACTS)
@@ -123,26 +123,19 @@ def _fill(
         outcome=draft.outcome,
         due_day=draft.due_day,
     )
-    anchors: list[tuple[str, int]] = []
-    result.sums = draft.sums
-    for claim in draft.claims:
-        result.entries[entry_key("claims", claim)] = claim
-    for status in draft.status_facts:
-        result.entries[entry_key("registration_facts", status)] = status
-    for inspection in draft.inspections:
-        result.entries[entry_key("inspections", inspection)] = inspection
-    if draft.listing is not None:
-        result.entries[entry_key("listings", draft.listing)] = draft.listing
-    if draft.licence is not None:
-        result.entries[entry_key("licences", draft.licence)] = draft.licence
-        if draft.licence.terms and draft.licence.to_day != NO_END_DAY:
-            anchors.append(("licence_to_day", draft.licence.to_day))
-    if draft.penalty is not None:
-        result.entries[entry_key("penalties", draft.penalty)] = draft.penalty
-    if draft.kind not in _SECTIONED_KINDS:
-        result.entries[entry_key("matters", digest)] = digest
-        if draft.due_day:
-            anchors.append(("matter_due_day", draft.due_day))
+    listed: list[tuple[str, Iterable[Message | None]]] = [
+        ("claims", draft.claims),
+        ("registration_facts", draft.status_facts),
+        ("inspections", draft.inspections),
+        ("listings", [draft.listing]),
+        ("licences", [draft.licence]),
+        ("penalties", [draft.penalty]),
+        ("matters", [] if draft.kind in _SECTIONED_KINDS else [digest]),
+    ]
+    for name, entries in listed:
+        for entry in entries:
+            if entry is not None:
+                result.entries[entry_key(name, entry)] = entry
     if draft.open:
         result.totals[state_pb2.COUNTER_OPEN_MATTERS, draft.kind] = 1
     result.view = MatterView(
@@ -150,6 +143,15 @@ def _fill(
         licence=draft.licence,
         penalty=draft.penalty,
         inspections=tuple(draft.inspections),
-        anchors=tuple(anchors),
+        anchors=tuple(_anchors(draft)),
         days=tuple(sorted({fact.day for fact in facts})),
     )
+
+
+def _anchors(draft: Draft) -> Iterator[tuple[str, int]]:
+    """Dates of the matter that rules may wait for."""
+    licence = draft.licence
+    if licence is not None and licence.terms and licence.to_day != NO_END_DAY:
+        yield "licence_to_day", licence.to_day
+    if draft.due_day and draft.kind not in _SECTIONED_KINDS:
+        yield "matter_due_day", draft.due_day

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from datetime import date
 
 from google.protobuf.message import Message
-
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.folding.contribution import Contribution
 from services.lifecycle.folding.facts import EPOCH_ORDINAL
 from services.lifecycle.folding.lists import Refill, update_list
@@ -23,7 +23,7 @@ def apply_change(
     refill: Refill,
     first_time: FirstTime,
 ) -> None:
-    """Bring lists, totals and times of the entity up to date. ``refill`` already sees the change."""
+    """Bring the entity up to date. ``refill`` and ``first_time`` already see the change."""
     removed: dict[str, list[bytes]] = defaultdict(list)
     added: dict[str, dict[bytes, Message]] = defaultdict(dict)
     for (name, key), entry in old.entries.items():
@@ -106,9 +106,7 @@ def year_month_day(day: int) -> tuple[int, int, int]:
     return value.year, value.month, value.day
 
 
-def add_to_periods(
-    periods: object, deltas: Iterable[tuple[int, int, str, int]]
-) -> None:
+def add_to_periods(periods: object, deltas: Iterable[tuple[int, int, str, int]]) -> None:
     """Add (period, counter, code, amount) rows to a sorted repeated PeriodSum; empty ones go."""
     by_period: dict[int, dict[tuple[int, str], int]] = defaultdict(dict)
     for period, counter, code, amount in deltas:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from google.type.date_pb2 import Date
-
 from market_supervision.common.v1.envelope_pb2 import CodedValue, EventEnvelope
 from market_supervision.lifecycle.v1 import state_pb2
 
@@ -76,12 +75,14 @@ class Draft:
         self.kind = self.kind or kind
         self.stage, self.open, self.due_day, self.outcome = stage, False, 0, outcome
 
-    def count(self, fact: Fact, counter: state_pb2.Counter, amount: int = 1, code: str = "") -> None:
+    def count(
+        self, fact: Fact, counter: state_pb2.Counter.ValueType, amount: int = 1, code: str = ""
+    ) -> None:
         """Count ``amount`` on the civil day of the fact."""
         self.sums[fact.day, counter, code] += amount
 
     def claim(
-        self, fact: Fact, attribute: state_pb2.AttributeKind, value: str, *, rank: int = 1
+        self, fact: Fact, attribute: state_pb2.AttributeKind.ValueType, value: str, *, rank: int = 1
     ) -> None:
         """State an attribute of the entity; an empty value states nothing."""
         if value:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from market_supervision.inspections.v1 import inspections_events_pb2 as events
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.folding.facts import Draft, Fact, day_of_date, enum_word
 
-_RESULT_COUNTERS: dict[int, state_pb2.Counter] = {
+_RESULT_COUNTERS: dict[int, state_pb2.Counter.ValueType] = {
     events.INSPECTION_RESULT_PASS: state_pb2.COUNTER_INSPECTIONS_PASSED,
     events.INSPECTION_RESULT_CONDITIONAL: state_pb2.COUNTER_INSPECTIONS_CONDITIONAL,
     events.INSPECTION_RESULT_FAIL: state_pb2.COUNTER_INSPECTIONS_FAILED,
@@ -68,7 +69,6 @@ def _was_operating(body: events.InspectionCompleted) -> bool:
 
 def sample_taken(fact: Fact, body: events.SampleTaken, draft: Draft) -> None:
     """A sample was taken (抽样): evidence that the entity sells."""
-    del body
     draft.begin("sample", "taken")
     draft.count(fact, state_pb2.COUNTER_ACTIVITY)
 
@@ -125,7 +125,9 @@ def adverse_reaction_reported(
 ) -> None:
     """An adverse reaction to a drug, device or cosmetic was reported (不良反应报告)."""
     kind = enum_word(events.AdverseReactionKind, body.kind, "ADVERSE_REACTION_KIND_")
-    severity = enum_word(events.AdverseReactionSeverity, body.severity, "ADVERSE_REACTION_SEVERITY_")
+    severity = enum_word(
+        events.AdverseReactionSeverity, body.severity, "ADVERSE_REACTION_SEVERITY_"
+    )
     draft.begin("adverse_reaction", "reported")
     draft.outcome = f"{kind}:{severity}"
     draft.count(fact, state_pb2.COUNTER_ADVERSE_REACTIONS)

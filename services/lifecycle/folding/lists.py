@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
-
 from market_supervision.lifecycle.v1 import state_pb2
 
 _BIAS = 1 << 63
@@ -109,7 +108,7 @@ def group_of(name: str, sort_key: bytes) -> bytes:
 
 
 Refill = Callable[[str, bytes, int], Iterator[tuple[bytes, bytes]]]
-"""(list, group, n) → the n highest entries of the local index, highest first, as (sort key, bytes)."""
+"""(list, group, n) → the n highest entries of the local index, descending: (sort key, bytes)."""
 
 
 def update_list(
@@ -121,8 +120,8 @@ def update_list(
 ) -> None:
     """Bring one list of the entity up to date.
 
-    ``refill`` must already see the removals and additions. It is asked only where an entry was taken
-    out of a group of which not all entries are shown.
+    ``refill`` must already see the removals and additions. It is asked only where an entry was
+    taken out of a group of which not all entries are shown.
     """
     spec = LISTS[name]
     shown: dict[bytes, Message] = {

@@ -2,6 +2,7 @@
 
 from market_supervision.lifecycle.v1 import state_pb2
 from market_supervision.penalties.v1 import penalties_events_pb2 as events
+
 from services.lifecycle.folding.facts import Draft, Fact, coded, day_of_date, enum_word
 
 
@@ -13,13 +14,11 @@ def _penalty(fact: Fact, draft: Draft) -> state_pb2.PenaltyDigest:
 
 def clue_registered(fact: Fact, body: events.ClueRegistered, draft: Draft) -> None:
     """A clue is to be verified (线索登记)."""
-    del body
     draft.begin("case", "clue_registered")
 
 
 def case_filed(fact: Fact, body: events.CaseFiled, draft: Draft) -> None:
     """A case was filed (立案)."""
-    del body
     draft.advance("case", "filed")
     draft.count(fact, state_pb2.COUNTER_CASES_FILED)
 
@@ -32,19 +31,16 @@ def case_not_filed(fact: Fact, body: events.CaseNotFiled, draft: Draft) -> None:
 
 def penalty_notice_served(fact: Fact, body: events.PenaltyNoticeServed, draft: Draft) -> None:
     """The party was told what penalty is intended (行政处罚告知)."""
-    del body
     draft.advance("case", "notice_served")
 
 
 def hearing_requested(fact: Fact, body: events.HearingRequested, draft: Draft) -> None:
     """The party asked for a hearing (申请听证)."""
-    del body
     draft.advance("case", "hearing_requested")
 
 
 def hearing_held(fact: Fact, body: events.HearingHeld, draft: Draft) -> None:
     """The hearing was held (举行听证)."""
-    del body
     draft.advance("case", "hearing_held")
 
 
@@ -87,7 +83,6 @@ def fine_paid(fact: Fact, body: events.FinePaid, draft: Draft) -> None:
 
 def penalty_published(fact: Fact, body: events.PenaltyPublished, draft: Draft) -> None:
     """The decision is published (行政处罚信息公示)."""
-    del body
     _penalty(fact, draft).published = True
     draft.kind = draft.kind or "case"
 
@@ -106,13 +101,11 @@ def case_transferred_to_police(
     fact: Fact, body: events.CaseTransferredToPolice, draft: Draft
 ) -> None:
     """The case went to the police (移送公安机关)."""
-    del body
     draft.finish("case", "transferred_to_police", "transferred")
 
 
 def credit_repair_applied(fact: Fact, body: events.CreditRepairApplied, draft: Draft) -> None:
     """The entity asked for credit repair (申请信用修复)."""
-    del body
     _penalty(fact, draft).credit_repair = "applied"
     draft.kind = draft.kind or "case"
 
@@ -127,6 +120,5 @@ def credit_repair_granted(fact: Fact, body: events.CreditRepairGranted, draft: D
 
 def credit_repair_refused(fact: Fact, body: events.CreditRepairRefused, draft: Draft) -> None:
     """Credit repair was refused (不予信用修复)."""
-    del body
     _penalty(fact, draft).credit_repair = "refused"
     draft.kind = draft.kind or "case"

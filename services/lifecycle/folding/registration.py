@@ -1,9 +1,9 @@
 """Registration (登记注册): what each event type makes of its matter. Pure."""
 
 from google.type.date_pb2 import Date
-
 from market_supervision.lifecycle.v1 import state_pb2
 from market_supervision.registration.v1 import registration_events_pb2 as events
+
 from services.lifecycle.folding.facts import NO_END_DAY, Draft, Fact, coded, day_of_date, enum_word
 
 _TERMS_MAX = 8
@@ -71,7 +71,9 @@ def entity_changed(fact: Fact, body: events.EntityChanged, draft: Draft) -> None
     _address(fact, body.address, draft)
 
 
-def _licence(fact: Fact, reference: events.LicenceReference, draft: Draft) -> state_pb2.LicenceState:
+def _licence(
+    fact: Fact, reference: events.LicenceReference, draft: Draft
+) -> state_pb2.LicenceState:
     if draft.licence is None:
         draft.licence = state_pb2.LicenceState(matter_id=fact.matter_id)
     licence = draft.licence
@@ -118,30 +120,30 @@ def licence_renewed(fact: Fact, body: events.LicenceRenewed, draft: Draft) -> No
     )
 
 
-def _end(fact: Fact, licence: state_pb2.LicenceState, kind: str, day: int) -> None:
+def _end(licence: state_pb2.LicenceState, kind: str, day: int) -> None:
     licence.ended_day, licence.ended_kind = day, kind
 
 
 def licence_expired(fact: Fact, body: events.LicenceExpired, draft: Draft) -> None:
-    """The source says the licence ran out (许可到期); valid to its last day, ended the day after."""
+    """The source says the licence ran out (许可到期): ended the day after its last."""
     draft.finish("licence", "expired")
     licence = _licence(fact, body.licence, draft)
     if body.HasField("last_valid_date"):
-        _end(fact, licence, "expired", day_of_date(body.last_valid_date, "last_valid_date") + 1)
+        _end(licence, "expired", day_of_date(body.last_valid_date, "last_valid_date") + 1)
     else:
-        _end(fact, licence, "expired", fact.day)
+        _end(licence, "expired", fact.day)
 
 
 def licence_revoked(fact: Fact, body: events.LicenceRevoked, draft: Draft) -> None:
     """The licence was taken away as a sanction (许可吊销)."""
     draft.finish("licence", "revoked")
-    _end(fact, _licence(fact, body.licence, draft), "revoked", fact.day)
+    _end(_licence(fact, body.licence, draft), "revoked", fact.day)
 
 
 def licence_cancelled(fact: Fact, body: events.LicenceCancelled, draft: Draft) -> None:
     """The licence ended without sanction (许可注销)."""
     draft.finish("licence", "cancelled")
-    _end(fact, _licence(fact, body.licence, draft), "cancelled", fact.day)
+    _end(_licence(fact, body.licence, draft), "cancelled", fact.day)
 
 
 def annual_report_filed(fact: Fact, body: events.AnnualReportFiled, draft: Draft) -> None:
@@ -162,7 +164,9 @@ def abnormal_operations_listed(
     """The entity is on the abnormal-operations list (列入经营异常名录)."""
     draft.begin("listing", "listed")
     listing = _listing(fact, draft)
-    listing.reason = enum_word(events.AbnormalListingReason, body.reason, "ABNORMAL_LISTING_REASON_")
+    listing.reason = enum_word(
+        events.AbnormalListingReason, body.reason, "ABNORMAL_LISTING_REASON_"
+    )
     listing.listed_time_ms, listing.listed_day = fact.event_time_ms, fact.day
     listing.removed_time_ms, listing.removed_day = 0, 0
     draft.count(fact, state_pb2.COUNTER_ABNORMAL_LISTINGS)
@@ -235,5 +239,9 @@ def business_suspended(fact: Fact, body: events.BusinessSuspended, draft: Draft)
 
 def business_resumed(fact: Fact, body: events.BusinessResumed, draft: Draft) -> None:
     """A suspended entity is in business again (恢复营业)."""
-    draft.finish("suspension", "resumed", enum_word(events.ResumptionGround, body.ground, "RESUMPTION_GROUND_"))
+    draft.finish(
+        "suspension",
+        "resumed",
+        enum_word(events.ResumptionGround, body.ground, "RESUMPTION_GROUND_"),
+    )
     _status(fact, draft)

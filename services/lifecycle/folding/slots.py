@@ -3,9 +3,9 @@
 from enum import Enum
 
 from google.protobuf.message import Message
-
 from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED, EventEnvelope
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.folding.handlers import SLOT_FIELDS
 
 SLOTS_MAX = 64
@@ -62,12 +62,12 @@ def put(
         )
         matter.slots.sort(key=lambda s: (s.source_system, s.source_record_id))
         slot = find_slot(matter, envelope.source_system, envelope.source_record_id)
-        assert slot is not None  # noqa: S101 - it was added two lines above
+        assert slot is not None
     slot.source_version = envelope.source_version
     slot.disposition = envelope.disposition
     slot.payload_hash = payload_hash
     slot.origin_offset = offset
-    slot.ClearField("event")  # type: ignore[arg-type]
+    slot.ClearField("event")
     target = getattr(slot, SLOT_FIELDS[family])
     if envelope.disposition == DISPOSITION_ASSERTED:
         target.CopyFrom(event)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from google.protobuf import json_format
-
 from market_supervision.common.v1 import envelope_pb2
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.contracts import identifiers
 from services.contracts.families import FAMILIES, FAMILY_BY_NAME, FamilyEvent, family_of
 from services.lifecycle.decoding import DecodedEvent
@@ -47,7 +47,7 @@ def all_arms() -> list[tuple[str, str]]:
     return [(family.name, arm) for family in FAMILIES for arm in family.arms]
 
 
-def prepared(  # noqa: PLR0913 - every part of the envelope may matter to a test
+def prepared(
     event: FamilyEvent,
     *,
     record: str = "r1",
@@ -55,11 +55,10 @@ def prepared(  # noqa: PLR0913 - every part of the envelope may matter to a test
     entity: str = "91442000XX0000019R",
     matter: str = "test/m1",
     day: int | None = None,
-    disposition: envelope_pb2.Disposition = envelope_pb2.DISPOSITION_ASSERTED,
+    disposition: envelope_pb2.Disposition.ValueType = envelope_pb2.DISPOSITION_ASSERTED,
 ) -> FamilyEvent:
     """A copy of an event with another envelope; ``day`` counts from 2026-01-01, at 10:00 local."""
-    copy = type(event)()
-    copy.CopyFrom(event)
+    copy: FamilyEvent = type(event).FromString(event.SerializeToString())
     envelope = copy.envelope
     envelope.source_system, envelope.source_record_id = "test", record
     envelope.source_version, envelope.disposition = version, disposition

@@ -19,6 +19,7 @@ class MemoryStore:
         self.scans = 0
 
     def get(self, key: bytes) -> bytes | None:
+        """See ReadStore.get."""
         return self._staged.get(key, self.committed.get(key))
 
     def scan(
@@ -29,6 +30,7 @@ class MemoryStore:
         limit: int = SCAN_LIMIT,
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
+        """See ReadStore.scan."""
         self.scans += 1
         merged: dict[bytes, bytes | None] = {**self.local, **self._staged_local}
         keys = sorted(
@@ -43,11 +45,13 @@ class MemoryStore:
             yield key, value
 
     def stage(self, key: bytes, value: bytes) -> None:
+        """See ReadStore.stage."""
         for local_key, local_value in self._index(key, self.get(key), value):
             self._staged_local[local_key] = local_value
         self._staged[key] = value
 
     def commit(self, changelog: dict[bytes, bytes]) -> None:
+        """End the unit as the engine does."""
         for key, value in self._staged.items():
             assert changelog[key] == value, "what is staged stands in the output"
         self._staged.clear()

@@ -1,0 +1,101 @@
+"""Composition of the lifecycle worker: topics, step, engine."""
+
+import json
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from services.contracts import topics
+from services.contracts.families import FAMILIES
+from services.contracts.key_schemes import KeySchemes, load_key_schemes
+from services.lifecycle.civil_day import civil_day
+from services.lifecycle.folding.contribution import DayOf
+from services.lifecycle.local_index import ZoneOf
+from services.lifecycle.settings import LifecycleSettings
+from services.lifecycle.step import LifecycleStep, StepTopics
+from services.streaming.engine import Engine
+from services.streaming.health import EngineHealth
+from services.streaming.settings import EngineSettings
+
+DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
+"""Zone of keys whose scheme is not registered: they came past the intakes and are shown too."""
+RECORD_BYTES_MAX = 1_900_000
+"""Below the topics' 2 MiB: a dead letter must hold a whole source record and its headers."""
+
+
+def zones(schemes: KeySchemes) -> ZoneOf:
+    """Civil days by entity key: in the zone of its scheme."""
+
+    @lru_cache(maxsize=64)
+    def of_scheme(scheme: str) -> DayOf:
+        row = schemes.by_name.get(scheme)
+        return civil_day(row.time_zone if row is not None else DEFAULT_ZONE)
+
+    return lambda entity_key: of_scheme(entity_key.partition(":")[0])
+
+
+def step_topics() -> StepTopics:
+    """The topics of the step, by their full names."""
+    return StepTopics(
+        families={topics.name(family.topic): family for family in FAMILIES},
+        control=topics.name("control.v1"),
+        timeline=topics.name("timeline.v1"),
+        alerts=topics.name("alerts.v1"),
+        dead_letter=topics.name("dead-letter.v1"),
+        links=topics.name("links.v1"),
+    )
+
+
+def build_engine(settings: LifecycleSettings) -> Engine:
+    """Compose the worker; nothing is opened or connected yet."""
+    names = step_topics()
+    schemes = load_key_schemes()
+    zone_of = zones(schemes)
+    engine = Engine(
+        settings.app_id,
+        source_topics=(names.control, *names.families),
+        control_topic=names.control,
+        changelog_topic=topics.name("lifecycle.v1"),
+        timeline_topic=names.timeline,
+        step_factory=lambda _partition: LifecycleStep(names, zone_of, tuple(schemes.by_name)),
+        data_dir=settings.data_dir,
+        bootstrap=settings.kafka_bootstrap_servers,
+        partition_count=topics.PARTITIONS,
+        settings=EngineSettings(
+            session_timeout_s=settings.session_seconds,
+            record_bytes=RECORD_BYTES_MAX,
+            batch_bytes=RECORD_BYTES_MAX,
+        ),
+    )
+    if settings.status_file is not None:
+        engine.app.timer(1.0)(_status_writer(engine.health, settings.status_file))
+    return engine
+
+
+def _status_writer(health: EngineHealth, path: Path) -> Callable[[], object]:
+    async def write_status() -> None:
+        """Show what the worker owns and how far it is; readers see whole files only."""
+        status = {
+            "pid": os.getpid(),
+            "ready": health.ready,
+            "generation": health.generation,
+            "partitions": {
+                str(number): {
+                    "ready": part.ready,
+                    "holding": part.holding,
+                    "lag": {topic: part.lag(topic) for topic in part.ends},
+                    "records": part.records,
+                    "unit": part.unit,
+                    "unit_seconds": round(part.unit_s, 4),
+                    "stream_time_ms": part.stream_time_ms,
+                }
+                for number, part in sorted(health.partitions.items())
+            },
+        }
+        temporary = path.with_suffix(".writing")
+        temporary.write_text(json.dumps(status))
+        temporary.replace(path)
+
+    return write_status

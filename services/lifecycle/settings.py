@@ -1,0 +1,20 @@
+"""Settings of the lifecycle worker."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from services.runtime.settings import KafkaSettings
+
+
+class LifecycleSettings(KafkaSettings):
+    """Environment: MARKET_SUPERVISION_LIFECYCLE__<FIELD>."""
+
+    data_dir: Path
+    """Directory of this worker alone: RocksDB of its partitions. Can be thrown away."""
+    app_id: str = Field(default="market-supervision-lifecycle-v1", min_length=1)
+    """Consumer group and prefix of the transactional ids; the same for all workers of a view."""
+    status_file: Path | None = None
+    """Rewritten every second: JSON with what the worker owns and how far it is."""
+    session_seconds: float = Field(default=10.0, ge=6, le=45)
+    """Silence after which the group gives this worker's partitions away."""

@@ -1,0 +1,230 @@
+"""Topics, workers and an independent judge for the streaming tests.
+
+The judge reads the raw topics with kafka-python and knows nothing of the engine but its promises:
+one timeline entry per event (named by topic, partition and offset), states that are the fold of the
+events, an alert at every tenth event of a key.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
+
+PARTITIONS = 12
+META = b"\x00meta"
+WORKER = Path(__file__).with_name("worker.py")
+
+
+@dataclass
+class Stream:
+    """The topics of one test and the arguments every worker of it gets."""
+
+    bootstrap: str
+    directory: Path
+    arguments: dict[str, Any]
+    sent: list[tuple[str, bytes, int]] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[str]:
+        """The event topics."""
+        return list(self.arguments["source_topics"][1:])
+
+    @property
+    def control(self) -> str:
+        """The control topic."""
+        return str(self.arguments["control_topic"])
+
+    @contextmanager
+    def worker(self, name: str, **overrides: Any) -> Iterator["Worker"]:
+        """Run a worker with a directory of its own; killed at the end if it still runs."""
+        worker = Worker(self, name, overrides)
+        worker.start()
+        try:
+            yield worker
+        finally:
+            worker.kill()
+
+    def send(self, count: int, *, keys: int = 60, topic: int | None = None) -> None:
+        """Append events with values 0..count-1, over all event topics or one of them."""
+        with KafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=5) as producer:
+            for number in range(count):
+                name = self.events[number % len(self.events) if topic is None else topic]
+                key = b"key-%d" % (number % keys)
+                producer.send(name, key=key, value=b"%d" % number)
+                self.sent.append((name, key, number))
+            producer.flush()
+
+    def send_one(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
+        """Append one record to a partition."""
+        with KafkaProducer(bootstrap_servers=self.bootstrap, acks="all") as producer:
+            producer.send(topic, key=key, value=value, partition=partition).get(10)
+
+    def read(self, topic: str) -> list[Any]:
+        """Return all committed records of a topic."""
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        try:
+            partitions = [TopicPartition(topic, n) for n in range(PARTITIONS)]
+            consumer.assign(partitions)
+            ends = consumer.end_offsets(partitions)
+            records: list[Any] = []
+            while any(consumer.position(tp) < ends[tp] for tp in partitions):
+                for batch in consumer.poll(timeout_ms=200).values():
+                    records += batch
+            return records
+        finally:
+            consumer.close()
+
+    def entries(self) -> list[Any]:
+        """Return the timeline's entries, without META."""
+        return [r for r in self.read(self.arguments["timeline_topic"]) if r.key != META]
+
+    def wait_for_entries(self, count: int, timeout_s: float = 30.0) -> list[Any]:
+        """Wait until the timeline holds ``count`` entries; return them."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            entries = self.entries()
+            if len(entries) >= count:
+                return entries
+            assert time.monotonic() < deadline, f"{len(entries)} of {count} entries"
+            time.sleep(0.2)
+
+    def judge(self) -> None:
+        """Assert that nothing is lost and nothing doubled, on any topic."""
+        events = [r for topic in self.events for r in self.read(topic)]
+        assert len(events) == len(self.sent)
+        wanted = Counter(f"{r.topic}|{r.partition}|{r.offset}".encode() for r in events)
+        found = Counter(r.key for r in self.entries())
+        assert not wanted - found, f"lost: {list(wanted - found)[:5]}"
+        assert not found - wanted, f"doubled: {list(found - wanted)[:5]}"
+        fold: dict[bytes, list[int]] = {}
+        for event in events:
+            state = fold.setdefault(event.key, [0, 0])
+            state[0] += 1
+            state[1] += int(event.value)
+        changelog = self.read(self.arguments["changelog_topic"])
+        last = {r.key: json.loads(r.value) for r in changelog if r.key in fold}
+        assert last == fold
+        alerts = Counter((r.key, r.value) for r in self.read(self.arguments["alerts_topic"]))
+        expected = Counter(
+            (key, hashlib.sha256(key + b"|%d" % n).hexdigest().encode())
+            for key, (count, _) in fold.items()
+            for n in range(10, count + 1, 10)
+        )
+        assert alerts == expected
+
+
+@dataclass
+class Worker:
+    """One worker process; its log is the test's evidence."""
+
+    stream: Stream
+    name: str
+    overrides: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """File of everything it printed, over all its starts."""
+        return self.stream.directory / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Start it, or start it again with the same directory."""
+        arguments = {
+            **self.stream.arguments,
+            "data_dir": str(self.stream.directory / self.name),
+            **self.overrides,
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(WORKER), json.dumps(arguments)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(WORKER.parents[2])},
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def exit_code(self, timeout_s: float = 30.0) -> int:
+        """Wait for its end and return the code; the log is shown if it does not end."""
+        assert self.process is not None
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running:\n{self.log.read_text()[-3000:]}") from None
+
+    def wait_for(self, text: str, timeout_s: float = 30.0, *, times: int = 1) -> None:
+        """Wait until the log contains a text ``times`` times."""
+        deadline = time.monotonic() + timeout_s
+        while self.log.read_text().count(text) < times:
+            assert self.process is not None
+            ended = self.process.poll()
+            assert ended is None, f"ended with {ended}:\n{self.log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"no {text!r}:\n{self.log.read_text()[-3000:]}"
+            time.sleep(0.1)
+
+
+def make_stream(bootstrap: str, directory: Path, **overrides: Any) -> Stream:
+    """Create the topics of a test: control and three event topics as sources, and the outputs.
+
+    ``partitions`` maps a topic's last word to another partition count; ``timestamp_type`` is
+    LogAppendTime unless a test writes append times itself.
+    """
+    prefix = f"stream-{uuid.uuid4().hex[:8]}."
+    counts: dict[str, int] = overrides.pop("partitions", {})
+    timestamp_type = overrides.pop("timestamp_type", "LogAppendTime")
+    sources = [prefix + word for word in ("control", "red", "green", "blue")]
+    outputs = [prefix + word for word in ("lifecycle", "timeline", "alerts")]
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        admin.create_topics(
+            {
+                topic: {
+                    "num_partitions": counts.get(topic.removeprefix(prefix), PARTITIONS),
+                    "replication_factor": 1,
+                    "configs": {"message.timestamp.type": timestamp_type}
+                    if topic in sources
+                    else {"cleanup.policy": "compact"},
+                }
+                for topic in sources + outputs
+            }
+        )
+        admin.wait_for_topics(sources + outputs)
+    arguments = {
+        "app_id": prefix + "app",
+        "bootstrap": bootstrap,
+        "source_topics": sources,
+        "control_topic": sources[0],
+        "changelog_topic": outputs[0],
+        "timeline_topic": outputs[1],
+        "alerts_topic": outputs[2],
+        "partition_count": PARTITIONS,
+        "settings": {"session_timeout_s": 6.0},
+        **overrides,
+    }
+    return Stream(bootstrap, directory, arguments)

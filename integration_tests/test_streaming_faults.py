@@ -1,0 +1,83 @@
+"""Nothing lost, nothing doubled: whatever happens to the workers (judged on the raw topics)."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from integration_tests.streaming.harness import make_stream
+from services.streaming.exits import ExitCode
+
+EVENTS = 3_000
+
+
+@pytest.mark.timeout(90)
+def test_stream_with_a_worker_that_joins_and_leaves_is_exact(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """A second worker takes half of the partitions under load and gives them back."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    with stream.worker("first") as first:
+        first.wait_for("ready: partitions")
+        sender = threading.Thread(target=stream.send, args=(EVENTS,))
+        sender.start()
+        with stream.worker("second") as second:
+            second.wait_for("ready: partitions")
+            first.wait_for("ready: partitions", times=2)
+            stream.send(600)
+            second.signal(signal.SIGTERM)
+            assert second.exit_code(10) == 0
+        sender.join()
+        stream.send(600)
+        stream.wait_for_entries(len(stream.sent))
+        stream.judge()
+        started = time.monotonic()
+        first.signal(signal.SIGTERM)
+        assert first.exit_code(10) == 0
+        assert time.monotonic() - started < 10
+
+
+@pytest.mark.timeout(90)
+def test_stream_with_a_worker_killed_and_restarted_is_exact(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """kill -9 in the middle of units; the same worker continues from its own local store."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    with stream.worker("only", settings={"session_timeout_s": 6.0, "unit_records": 20}) as worker:
+        worker.wait_for("ready: partitions")
+        sender = threading.Thread(target=stream.send, args=(EVENTS,))
+        sender.start()
+        for _ in range(2):
+            time.sleep(0.5)
+            worker.kill()
+            worker.start()
+        sender.join()
+        stream.wait_for_entries(EVENTS, 40)
+    stream.judge()
+
+
+@pytest.mark.timeout(90)
+def test_stream_with_a_paused_worker_fences_the_zombie(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """A worker stopped longer than its session finds its partitions taken, and ends itself."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    with stream.worker("zombie", slow_s=0.2) as zombie:
+        zombie.wait_for("ready: partitions")
+        with stream.worker("heir") as heir:
+            heir.wait_for("ready: partitions")
+            zombie.wait_for("ready: partitions", times=2)
+            sender = threading.Thread(target=stream.send, args=(EVENTS,))
+            sender.start()
+            time.sleep(0.5)
+            zombie.signal(signal.SIGSTOP)
+            heir.wait_for("assigned partitions [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]", 25)
+            sender.join()
+            stream.wait_for_entries(EVENTS)
+            zombie.signal(signal.SIGCONT)
+            assert zombie.exit_code() == ExitCode.FENCED
+            stream.send(300)
+            stream.wait_for_entries(len(stream.sent))
+    stream.judge()

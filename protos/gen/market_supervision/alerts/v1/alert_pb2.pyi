@@ -349,6 +349,7 @@ class Alert(_message.Message):
     ACKNOWLEDGE_DUE_DATE_FIELD_NUMBER: _builtins.int
     MATTER_ID_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_DUE_DATE_PROVISIONAL_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     """Id (预警编号): SHA-256 over rule id, entity key and episode key, first 32 hex characters."""
     entity_key: _builtins.str
@@ -371,6 +372,10 @@ class Alert(_message.Message):
     """The matter it is about (事项号), where the rule looks at one matter or licence."""
     revision: _builtins.int
     """Number of records this thread has had, from 1; grows with each transition."""
+    acknowledge_due_date_provisional: _builtins.bool
+    """Whether the calendar of a year passed on the way to acknowledge_due_date is not published yet
+    (暂定): of that year only weekends were taken as days off.
+    """
     @_builtins.property
     def rule(self) -> Global___RuleRef:
         """The rule that raised it (规则)."""
@@ -450,10 +455,11 @@ class Alert(_message.Message):
         acknowledge_due_date: _date_pb2.Date | None = ...,
         matter_id: _builtins.str = ...,
         revision: _builtins.int = ...,
+        acknowledge_due_date_provisional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_due_date", b"acknowledge_due_date", "division", b"division", "fact_date", b"fact_date", "industry", b"industry", "raised_time", b"raised_time", "reason", b"reason", "rule", b"rule", "severity_axes", b"severity_axes", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_due_date", b"acknowledge_due_date", "alert_id", b"alert_id", "division", b"division", "entity_key", b"entity_key", "entity_name", b"entity_name", "episode_key", b"episode_key", "evidence", b"evidence", "fact_date", b"fact_date", "features", b"features", "industry", b"industry", "legal_basis", b"legal_basis", "matter_id", b"matter_id", "outcome", b"outcome", "owner", b"owner", "phase", b"phase", "raised_time", b"raised_time", "reason", b"reason", "revision", b"revision", "rule", b"rule", "severity", b"severity", "severity_axes", b"severity_axes", "state", b"state", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_due_date", b"acknowledge_due_date", "acknowledge_due_date_provisional", b"acknowledge_due_date_provisional", "alert_id", b"alert_id", "division", b"division", "entity_key", b"entity_key", "entity_name", b"entity_name", "episode_key", b"episode_key", "evidence", b"evidence", "fact_date", b"fact_date", "features", b"features", "industry", b"industry", "legal_basis", b"legal_basis", "matter_id", b"matter_id", "outcome", b"outcome", "owner", b"owner", "phase", b"phase", "raised_time", b"raised_time", "reason", b"reason", "revision", b"revision", "rule", b"rule", "severity", b"severity", "severity_axes", b"severity_axes", "state", b"state", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

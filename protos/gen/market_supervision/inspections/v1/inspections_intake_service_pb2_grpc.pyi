@@ -27,9 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class InspectionsIntakeServiceStub:
-    """Takes facts about inspections, sampling and monitoring (监督检查接收服务). A receipt means that the event is on
-    the log, written by all in-sync replicas; the same request again gives the same receipt and no
-    second effect.
+    """Takes facts about inspections, sampling and monitoring (监督检查接收服务). A receipt means that
+    the event is on the log, written by all in-sync replicas; the same request again gives the same
+    receipt and no second effect.
     """
 
     @_typing.overload
@@ -49,9 +49,9 @@ class InspectionsIntakeServiceStub:
 
 @_typing.type_check_only
 class InspectionsIntakeServiceAsyncStub(InspectionsIntakeServiceStub):
-    """Takes facts about inspections, sampling and monitoring (监督检查接收服务). A receipt means that the event is on
-    the log, written by all in-sync replicas; the same request again gives the same receipt and no
-    second effect.
+    """Takes facts about inspections, sampling and monitoring (监督检查接收服务). A receipt means that
+    the event is on the log, written by all in-sync replicas; the same request again gives the same
+    receipt and no second effect.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -67,9 +67,9 @@ class InspectionsIntakeServiceAsyncStub(InspectionsIntakeServiceStub):
     """
 
 class InspectionsIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Takes facts about inspections, sampling and monitoring (监督检查接收服务). A receipt means that the event is on
-    the log, written by all in-sync replicas; the same request again gives the same receipt and no
-    second effect.
+    """Takes facts about inspections, sampling and monitoring (监督检查接收服务). A receipt means that
+    the event is on the log, written by all in-sync replicas; the same request again gives the same
+    receipt and no second effect.
     """
 
     @_abc_1.abstractmethod

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class PenaltiesIntakeServiceStub:
-    """Takes facts about administrative cases and penalties (行政处罚接收服务). A receipt means that the event is on
-    the log, written by all in-sync replicas; the same request again gives the same receipt and no
-    second effect.
+    """Takes facts about administrative cases and penalties (行政处罚接收服务). A receipt means that the
+    event is on the log, written by all in-sync replicas; the same request again gives the same
+    receipt and no second effect.
     """
 
     def __init__(self, channel):
@@ -55,9 +55,9 @@ class PenaltiesIntakeServiceStub:
 
 
 class PenaltiesIntakeServiceServicer:
-    """Takes facts about administrative cases and penalties (行政处罚接收服务). A receipt means that the event is on
-    the log, written by all in-sync replicas; the same request again gives the same receipt and no
-    second effect.
+    """Takes facts about administrative cases and penalties (行政处罚接收服务). A receipt means that the
+    event is on the log, written by all in-sync replicas; the same request again gives the same
+    receipt and no second effect.
     """
 
     def Submit(self, request, context):
@@ -110,9 +110,9 @@ def add_PenaltiesIntakeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PenaltiesIntakeService:
-    """Takes facts about administrative cases and penalties (行政处罚接收服务). A receipt means that the event is on
-    the log, written by all in-sync replicas; the same request again gives the same receipt and no
-    second effect.
+    """Takes facts about administrative cases and penalties (行政处罚接收服务). A receipt means that the
+    event is on the log, written by all in-sync replicas; the same request again gives the same
+    receipt and no second effect.
     """
 
     @staticmethod

@@ -1,0 +1,115 @@
+"""A bundle of rules, checked and compiled once (规则包). Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from market_supervision.control.v1 import control_pb2
+from services.lifecycle.rules.errors import BundleError, Problem
+from services.lifecycle.rules.loading import read_calendar, read_rule
+from services.lifecycle.rules.rule import CompiledRule
+from services.lifecycle.rules.working_days import WorkingDays
+
+RULES_FOLDER = "rules/"
+CALENDARS_FOLDER = "calendars/"
+
+_Files = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    rules: tuple[CompiledRule, ...]
+    calendar: WorkingDays
+    by_trigger: Mapping[str, tuple[CompiledRule, ...]]
+    due: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledBundle:
+    """Everything a bundle says, ready to judge events with."""
+
+    version: int
+    content_hash: str
+    content: _Content
+
+    @classmethod
+    def from_bundle(cls, bundle: control_pb2.RuleBundle) -> "CompiledBundle":
+        """Check and compile a bundle; BundleError names every file and field that is wrong.
+
+        Compiling is done once for a content, whatever its version.
+        """
+        files = tuple((file.path, file.content) for file in bundle.files)
+        return cls(bundle.version, bundle.content_hash, _compiled(files))
+
+    @property
+    def rules(self) -> tuple[CompiledRule, ...]:
+        """All rules, sorted by id, drafts and retired ones included."""
+        return self.content.rules
+
+    @property
+    def calendar(self) -> WorkingDays:
+        """Working days by which acknowledgement is due."""
+        return self.content.calendar
+
+    @property
+    def due(self) -> tuple[tuple[str, int], ...]:
+        """(anchor, offset in days) that some rule in force waits for, sorted, each once."""
+        return self.content.due
+
+    def triggered_by(self, event_type: str) -> tuple[CompiledRule, ...]:
+        """Rules to evaluate for an event type `<family>.<arm>`, or for `due.<anchor>`."""
+        return self.content.by_trigger.get(event_type, ())
+
+
+@lru_cache(maxsize=4)
+def _compiled(files: _Files) -> _Content:
+    problems: list[Problem] = []
+    rules: dict[str, CompiledRule] = {}
+    calendars: list[WorkingDays] = []
+    for path, content in files:
+        try:
+            if path.startswith(RULES_FOLDER):
+                rule = read_rule(path, content)
+                _add(rules, path, rule)
+            elif path.startswith(CALENDARS_FOLDER):
+                calendars.append(read_calendar(path, content))
+            else:
+                raise BundleError([_unexpected(path)])
+        except BundleError as error:
+            problems.extend(error.problems)
+    if len(calendars) != 1 and not problems:
+        problems.append(
+            Problem(
+                CALENDARS_FOLDER,
+                "",
+                f"a bundle holds exactly one calendar, not {len(calendars)}",
+                f"规则包须恰有一份工作日历，实有{len(calendars)}份",
+            )
+        )
+    if problems:
+        raise BundleError(problems)
+    ordered = tuple(rules[rule_id] for rule_id in sorted(rules))
+    by_trigger: dict[str, list[CompiledRule]] = {}
+    for rule in ordered:
+        for event_type in rule.triggers if rule.in_force else ():
+            by_trigger.setdefault(event_type, []).append(rule)
+    waits = {(due.anchor, due.offset_days) for r in ordered if r.in_force for due in r.row.due}
+    frozen = {event_type: tuple(found) for event_type, found in by_trigger.items()}
+    return _Content(ordered, calendars[0], frozen, tuple(sorted(waits)))
+
+
+def _add(rules: dict[str, CompiledRule], path: str, rule: CompiledRule) -> None:
+    if rule.row.id in rules:
+        raise BundleError(
+            [Problem(path, "id", f"{rule.row.id} stands twice", f"{rule.row.id} 重复")]
+        )
+    rules[rule.row.id] = rule
+
+
+def _unexpected(path: str) -> Problem:
+    return Problem(
+        path,
+        "",
+        f"a bundle holds {RULES_FOLDER} and {CALENDARS_FOLDER} only",
+        f"规则包只含 {RULES_FOLDER} 和 {CALENDARS_FOLDER}",
+    )

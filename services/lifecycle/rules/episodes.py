@@ -1,0 +1,46 @@
+"""Episodes: what one alert thread is about (事件段). Pure.
+
+An episode is a calendar bucket, a matter, or a licence's term; never the moment at which something
+arrived, so that a replay finds the same ones.
+"""
+
+from collections.abc import Iterator
+
+from services.lifecycle.features.days import date_of
+from services.lifecycle.features.moment import Moment
+from services.lifecycle.rules.rows import RuleRow
+
+
+def episode_key(row: RuleRow, moment: Moment) -> str | None:
+    """Return the episode a moment falls into; None where there is none, as for a licence without
+    a last day in an episode that is named by it."""
+    match row.episode:
+        case "month" | "year":
+            return next(iter(calendar_episodes(row, moment.matter_id, moment.day, moment.day)))
+        case "matter":
+            return f"matter:{moment.matter_id}"
+    last_day = moment.standing.last_day
+    if last_day is None:
+        return None
+    return f"matter:{moment.matter_id}:{date_of(last_day).isoformat()}"
+
+
+def calendar_episodes(
+    row: RuleRow, matter_id: str | None, first_day: int, last_day: int
+) -> Iterator[str]:
+    """Yield the calendar episodes that the days from first to last fall into; none for others.
+
+    A rule that looks at matters has one thread for each of them in a bucket.
+    """
+    if row.episode not in ("month", "year"):
+        return
+    suffix = "" if matter_id is None else f":{matter_id}"
+    first, last = date_of(first_day), date_of(last_day)
+    if row.episode == "year":
+        for year in range(first.year, last.year + 1):
+            yield f"year:{year:04d}{suffix}"
+        return
+    month, end = first.year * 12 + first.month - 1, last.year * 12 + last.month - 1
+    while month <= end:
+        yield f"month:{month // 12:04d}-{month % 12 + 1:02d}{suffix}"
+        month += 1

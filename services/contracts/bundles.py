@@ -1,7 +1,7 @@
 """Rule bundles as files: from the configuration folder to one versioned message (规则包).
 
-A bundle is self-contained: the bytes of every rule and calendar, sorted by path. What the bytes mean
-is judged by those who compile it.
+A bundle is self-contained: the bytes of every rule and calendar, sorted by path. What the bytes
+mean is judged by those who compile it.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from market_supervision.control.v1.control_pb2 import BundleFile, RuleBundle
+
 from services.contracts.data_files import CONFIG_ROOT, DataFileError
 
 FOLDERS = ("calendars", "rules")

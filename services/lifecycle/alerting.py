@@ -62,7 +62,10 @@ def alert_id(rule_id: str, entity_key: str, episode_key: str) -> str:
 
 
 def alert_event_id(
-    of_alert: str, transition: alert_pb2.AlertTransition, revision: int, cause: alert_pb2.Cause
+    of_alert: str,
+    transition: alert_pb2.AlertTransition.ValueType,
+    revision: int,
+    cause: alert_pb2.Cause,
 ) -> str:
     """Return the id of one record of a thread."""
     kind = cause.WhichOneof("kind") or ""
@@ -93,7 +96,7 @@ def raised(
 def closed(
     thread: state_pb2.AlertThread,
     held_days: Iterable[int],
-    outcome: alert_pb2.AlertOutcome,
+    outcome: alert_pb2.AlertOutcome.ValueType,
     view: EntityView,
     change: Change,
 ) -> ThreadChange:
@@ -115,7 +118,7 @@ def held(thread: state_pb2.AlertThread, held_days: Iterable[int]) -> ThreadChang
 def _changed(
     alert: alert_pb2.Alert,
     held_days: Iterable[int],
-    transition: alert_pb2.AlertTransition,
+    transition: alert_pb2.AlertTransition.ValueType,
     change: Change,
 ) -> ThreadChange:
     record = alert_pb2.AlertRecord(

@@ -6,6 +6,7 @@ from datetime import date
 
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.alerting import ThreadChange
 from services.lifecycle.features.days import NO_END_DAY, date_of, day_of
 from services.lifecycle.view import Change, MatterView
@@ -42,7 +43,7 @@ class MadeFact:
 
     def sums(self) -> list[tuple[int, str]]:
         """(counter, code) that the fact adds one to."""
-        sums = [(state_pb2.COUNTER_FACTS, "")]
+        sums: list[tuple[int, str]] = [(state_pb2.COUNTER_FACTS, "")]
         sums += [(counter, "") for counter in _MARKS.get(self.event_type, ())]
         if self.event_type == "penalties.penalty_decided":
             sums.append((state_pb2.COUNTER_PENALTIES_BY_VIOLATION, self.code))
@@ -162,7 +163,7 @@ class MadeView:
             return None
         family = facts[0].event_type.partition(".")[0] if facts else "registration"
         kinds = {"inspections": "inspection", "complaints": "complaint", "penalties": "case"}
-        anchors = ()
+        anchors: tuple[tuple[str, int], ...] = ()
         if licence is not None and licence.to_day != NO_END_DAY:
             anchors = (("licence_to_day", licence.to_day),)
         return MatterView(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from market_supervision.lifecycle.v1 import features_pb2, state_pb2
 from market_supervision.profiles.v1.entity_profile_pb2 import RegistrationStatus
+
 from services.contracts.registration_status import standing
 from services.lifecycle.features.licences import is_replaced
 from services.lifecycle.features.moment import Moment
@@ -27,7 +28,7 @@ class Feature:
     """A fact of day D bears on the days D to D + reach - 1; None: on every later day."""
 
 
-def _count(counter: state_pb2.Counter, length_days: int) -> Feature:
+def _count(counter: state_pb2.Counter.ValueType, length_days: int) -> Feature:
     return Feature(lambda moment: moment.count(counter, length_days), length_days)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.features.days import NO_END_DAY
 
 WITHOUT_TERM_DAYS = 1_000_000

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.features.licences import UNKNOWN, LicenceStanding, standing_of
 from services.lifecycle.features.windows import window_sum, window_sums
 from services.lifecycle.view import EntityView, MatterView
@@ -27,18 +28,20 @@ class Moment:
         """The entity's state, read-only."""
         return self.view.entity
 
-    def count(self, counter: state_pb2.Counter, length_days: int) -> int:
+    def count(self, counter: state_pb2.Counter.ValueType, length_days: int) -> int:
         """Sum of a counter over the days that end with this one."""
         return sum(self.sums(counter, length_days).values())
 
-    def sums(self, counter: state_pb2.Counter, length_days: int) -> dict[str, int]:
+    def sums(self, counter: state_pb2.Counter.ValueType, length_days: int) -> dict[str, int]:
         """Sums of a counter by code over the days that end with this one."""
         key = (counter, length_days)
         if key not in self._sums:
             self._sums[key] = window_sums(self.view, counter, self.day, length_days)
         return self._sums[key]
 
-    def count_before(self, counter: state_pb2.Counter, skipped_days: int, length_days: int) -> int:
+    def count_before(
+        self, counter: state_pb2.Counter.ValueType, skipped_days: int, length_days: int
+    ) -> int:
         """Sum over the ``length_days`` days before the last ``skipped_days``."""
         return window_sum(self.view, counter, self.day - skipped_days, length_days)
 
@@ -87,7 +90,7 @@ class Moment:
             if listing.listed_time_ms and listing.listed_day <= self.day and not removed:
                 yield listing
 
-    def claim(self, attribute: state_pb2.AttributeKind) -> str:
+    def claim(self, attribute: state_pb2.AttributeKind.ValueType) -> str:
         """Value of the attribute that held at the end of the day; empty where none is known."""
         known = (c for c in self.entity.claims if c.attribute == attribute and c.day <= self.day)
         winner = max(known, key=lambda c: (c.rank, c.event_time_ms, c.slot_key), default=None)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.features.days import date_of, day_of, month_end
 from services.lifecycle.view import EntityView
 
@@ -28,7 +29,7 @@ def _months(first: date, last: date) -> _Months:
 
 
 def window_sums(
-    view: EntityView, counter: state_pb2.Counter, last_day: int, length_days: int
+    view: EntityView, counter: state_pb2.Counter.ValueType, last_day: int, length_days: int
 ) -> dict[str, int]:
     """Return code → sum of a counter over the ``length_days`` days that end with ``last_day``.
 
@@ -45,7 +46,7 @@ def window_sums(
 
 
 def window_sum(
-    view: EntityView, counter: state_pb2.Counter, last_day: int, length_days: int
+    view: EntityView, counter: state_pb2.Counter.ValueType, last_day: int, length_days: int
 ) -> int:
     """Return the sum of a counter, over all its codes, of the days ending with ``last_day``."""
     return sum(window_sums(view, counter, last_day, length_days).values())
@@ -64,7 +65,7 @@ def _covered(view: EntityView, first: date, last: date) -> Iterator[state_pb2.Pe
                     yield period
 
 
-def total_until(view: EntityView, counter: state_pb2.Counter, day: int) -> int:
+def total_until(view: EntityView, counter: state_pb2.Counter.ValueType, day: int) -> int:
     """Return the sum of a counter over all history up to and including ``day``."""
     total = sum(entry.sum for entry in view.entity.totals if entry.counter == counter)
     # An event may be dated up to 24 hours ahead of the moment it was taken in.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from market_supervision.control.v1 import control_pb2
+
 from services.lifecycle.rules.errors import BundleError, Problem
 from services.lifecycle.rules.loading import read_calendar, read_rule
 from services.lifecycle.rules.rule import CompiledRule
@@ -68,13 +69,7 @@ def _compiled(files: _Files) -> _Content:
     calendars: list[WorkingDays] = []
     for path, content in files:
         try:
-            if path.startswith(RULES_FOLDER):
-                rule = read_rule(path, content)
-                _add(rules, path, rule)
-            elif path.startswith(CALENDARS_FOLDER):
-                calendars.append(read_calendar(path, content))
-            else:
-                raise BundleError([_unexpected(path)])
+            _read(path, content, rules, calendars)
         except BundleError as error:
             problems.extend(error.problems)
     if len(calendars) != 1 and not problems:
@@ -88,14 +83,30 @@ def _compiled(files: _Files) -> _Content:
         )
     if problems:
         raise BundleError(problems)
-    ordered = tuple(rules[rule_id] for rule_id in sorted(rules))
+    return _content([rules[rule_id] for rule_id in sorted(rules)], calendars[0])
+
+
+def _content(rules: list[CompiledRule], calendar: WorkingDays) -> _Content:
     by_trigger: dict[str, list[CompiledRule]] = {}
-    for rule in ordered:
-        for event_type in rule.triggers if rule.in_force else ():
-            by_trigger.setdefault(event_type, []).append(rule)
-    waits = {(due.anchor, due.offset_days) for r in ordered if r.in_force for due in r.row.due}
+    waits: set[tuple[str, int]] = set()
+    for rule in rules:
+        if rule.in_force:
+            for event_type in rule.triggers:
+                by_trigger.setdefault(event_type, []).append(rule)
+            waits.update((due.anchor, due.offset_days) for due in rule.row.due)
     frozen = {event_type: tuple(found) for event_type, found in by_trigger.items()}
-    return _Content(ordered, calendars[0], frozen, tuple(sorted(waits)))
+    return _Content(tuple(rules), calendar, frozen, tuple(sorted(waits)))
+
+
+def _read(
+    path: str, content: bytes, rules: dict[str, CompiledRule], calendars: list[WorkingDays]
+) -> None:
+    if path.startswith(RULES_FOLDER):
+        _add(rules, path, read_rule(path, content))
+    elif path.startswith(CALENDARS_FOLDER):
+        calendars.append(read_calendar(path, content))
+    else:
+        raise BundleError([_unexpected(path)])
 
 
 def _add(rules: dict[str, CompiledRule], path: str, rule: CompiledRule) -> None:

@@ -8,8 +8,8 @@ import re
 
 from cel_expr_python import cel
 from google.protobuf import descriptor_pool
-
 from market_supervision.lifecycle.v1 import features_pb2
+
 from services.lifecycle.features.catalogue import FEATURES
 from services.lifecycle.rules.errors import ExpressionError
 

@@ -12,8 +12,10 @@ from services.lifecycle.rules.rows import RuleRow
 
 
 def episode_key(row: RuleRow, moment: Moment) -> str | None:
-    """Return the episode a moment falls into; None where there is none, as for a licence without
-    a last day in an episode that is named by it."""
+    """Return the episode a moment falls into.
+
+    None where there is none: an episode named by a licence's last day, and a licence without one.
+    """
     match row.episode:
         case "month" | "year":
             return next(iter(calendar_episodes(row, moment.matter_id, moment.day, moment.day)))

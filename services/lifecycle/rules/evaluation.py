@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle import alerting
 from services.lifecycle.alerting import Finding, ThreadChange
 from services.lifecycle.features.catalogue import computed
@@ -30,8 +31,8 @@ from services.lifecycle.view import Change, EntityView
 
 HELD_DAYS_MAX = 31
 EVALUATED_DAYS_MAX = 1_000
-"""Days judged for one rule, subject and event; the newest. Only a rule whose max age is in years can
-come near it."""
+"""Days judged for one rule, subject and event; the newest. Only a rule whose max age is in years
+can come near it."""
 OPEN_ALERTS_SHOWN = 16
 """How many open alerts the entity's state lists; beyond, threads are looked up one by one."""
 

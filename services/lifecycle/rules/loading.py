@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 import yaml
 from google.protobuf import json_format
+from market_supervision.lifecycle.v1 import features_pb2
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from market_supervision.lifecycle.v1 import features_pb2
 from services.contracts.families import FAMILIES
 from services.lifecycle.features.catalogue import FEATURES
 from services.lifecycle.rules.conditions import Condition
@@ -23,7 +23,7 @@ FILE_BYTES_MAX = 256 * 1024
 Model = TypeVar("Model", bound=BaseModel)
 
 EVENT_NAMES = frozenset(f"{family.name}.{arm}" for family in FAMILIES for arm in family.arms)
-"""Every `<family>.<arm>` a rule can name. Withdrawn and moved records go by the arm they concern."""
+"""Every `<family>.<arm>` a rule can name. A withdrawn record goes by the arm it concerns."""
 
 _ZH = {
     "missing": "缺少此项",
@@ -73,7 +73,7 @@ def _read(path: str, content: bytes, model: type[Model]) -> Model:
         en, zh = f"at most {FILE_BYTES_MAX} bytes", f"最多{FILE_BYTES_MAX}字节"
         raise BundleError([Problem(path, "", en, zh)])
     try:
-        document: Any = yaml.load(content.decode("utf-8"), Loader=_StrictLoader)
+        document: Any = yaml.load(content.decode("utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BundleError(
             [Problem(path, "", f"not YAML: {error}", f"不是有效的YAML：{error}")]
@@ -111,29 +111,31 @@ def _problem(path: str, detail: ErrorDetails) -> Problem:
 
 def _row_problems(path: str, row: RuleRow) -> Iterator[Problem]:
     if not path.endswith(f"/{row.id}.yaml"):
-        yield Problem(
-            path, "id", f"the file must be named {row.id}.yaml", f"文件名须为 {row.id}.yaml"
-        )
+        en, zh = f"the file must be named {row.id}.yaml", f"文件名须为 {row.id}.yaml"
+        yield Problem(path, "id", en, zh)
     if row.valid_to is not None and row.valid_to < row.valid_from:
         yield Problem(path, "valid_to", "lies before valid_from", "早于 valid_from")
     for index, name in enumerate(row.triggers):
         yield from _event_problems(path, f"triggers.{index}", name)
+    yield from _scope_problems(path, row)
+    yield from _evidence_problems(path, row)
+    for name in row.labels:
+        yield from _feature_problems(path, f"labels.{name}", name, row)
+    for field in ("title.zh", "title.en", "reason.zh", "reason.en"):
+        yield from _template_problems(path, field, row)
+    if {example.expect for example in row.examples} != {True, False}:
+        en = "one example at least must hold, and one must not"
+        yield Problem(path, "examples", en, "至少一个示例成立、一个不成立")
+
+
+def _evidence_problems(path: str, row: RuleRow) -> Iterator[Problem]:
     for index, item in enumerate(row.evidence):
         yield from _event_problems(path, f"evidence.{index}.event", item.event)
         if item.code is not None:
             yield from _feature_problems(path, f"evidence.{index}.code", item.code, row)
-    for name, values in row.labels.items():
-        yield from _feature_problems(path, f"labels.{name}", name, row)
-        if not values:
-            yield Problem(path, f"labels.{name}", "names no value", "未列出取值")
-    yield from _scope_problems(path, row)
-    for field in ("title", "reason"):
-        for language in ("zh", "en"):
-            yield from _template_problems(path, f"{field}.{language}", row)
-    outcomes = {example.expect for example in row.examples}
-    if outcomes != {True, False}:
-        en = "one example at least must hold, and one must not"
-        yield Problem(path, "examples", en, "至少一个示例成立、一个不成立")
+        if item.own_matter and row.scope == "ENTITY":
+            en = "own_matter needs the scope MATTER or LICENCE"
+            yield Problem(path, f"evidence.{index}.own_matter", en, "须为 MATTER 或 LICENCE 范围")
 
 
 def _event_problems(path: str, field: str, name: str) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.common.v1.localized_text_pb2 import LocalizedText
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.features.days import date_of
 from services.lifecycle.rules.conditions import Condition
 from services.lifecycle.rules.rows import RuleRow, Text
@@ -45,7 +46,7 @@ class CompiledRule:
     shown: frozenset[str]
     """Features needed to describe an alert: those of the condition, the texts and the evidence."""
     axes: alert_pb2.SeverityAxes
-    level: alert_pb2.Severity
+    level: alert_pb2.Severity.ValueType
     labels: Labels
 
     @classmethod

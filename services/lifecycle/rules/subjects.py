@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from market_supervision.lifecycle.v1 import state_pb2
+
 from services.lifecycle.rules.rule import CompiledRule
 from services.lifecycle.view import Change, EntityView
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from market_supervision.lifecycle.v1 import features_pb2
-from services.lifecycle.features.catalogue import FEATURES, value_of
+
+from services.lifecycle.features.catalogue import FEATURES, Value, value_of
 from services.lifecycle.features.days import date_of
 from services.lifecycle.features.licences import WITHOUT_TERM_DAYS
 from services.lifecycle.rules.errors import ExpressionError
@@ -49,9 +50,10 @@ def placeholders(template: str) -> frozenset[str]:
         if name is None:
             continue
         if format_spec or conversion or (name not in TEXT_VALUES and name not in FEATURES):
+            others = ", ".join(sorted(TEXT_VALUES))
             raise ExpressionError(
-                f"placeholder {{{name}}} is no feature and none of {', '.join(sorted(TEXT_VALUES))}",
-                f"占位符 {{{name}}} 既非指标，也不是 {'、'.join(sorted(TEXT_VALUES))}",
+                f"placeholder {{{name}}} is no feature and none of {others}",
+                f"占位符 {{{name}}} 既非指标，也不在 {others} 之中",
             )
         names.add(name)
     return frozenset(names)
@@ -91,7 +93,7 @@ def _shown(name: str, language: Language, facts: TextFacts) -> str:
     return label[language] if label is not None else _shown_value(name, value, language)
 
 
-def _shown_value(name: str, value: str | float, language: Language) -> str:
+def _shown_value(name: str, value: Value, language: Language) -> str:
     if isinstance(value, bool):
         return _YES_NO[language][value]
     if isinstance(value, float):

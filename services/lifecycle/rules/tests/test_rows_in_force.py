@@ -3,8 +3,8 @@
 from datetime import UTC, date, datetime
 
 import pytest
-
 from market_supervision.alerts.v1 import alert_pb2
+
 from services.contracts.bundles import build_bundle, read_files
 from services.lifecycle.alerting import alert_id
 from services.lifecycle.features.days import day_of
@@ -24,6 +24,7 @@ def bundle() -> CompiledBundle:
 
 
 def complaint(day: date, number: int = 1) -> MadeFact:
+    """A complaint of a day."""
     return MadeFact("complaints.complaint_received", day_of(day), f"c12315/{day}-{number}")
 
 

@@ -67,7 +67,7 @@ release-protos: install ## Freeze the contracts as the released ones; refused wh
 	@mkdir -p $(dir $(RELEASED)) && cp $(IMAGE) $(RELEASED)
 
 bench: install ## Measure intake, stream and queries on this machine
-	$(BIN)/python -m pytest -m benchmark -s $(ARGS)
+	@for bench in integration_tests/performance/*_bench.py; do $(BIN)/python -m integration_tests.performance.$$(basename $$bench .py) $(ARGS) || exit 1; done
 
 import-real: install ## Import the two real public data sets whole (fails when they are not there)
 	$(BIN)/python -m pytest -m real_data -s $(ARGS)

@@ -43,7 +43,7 @@ def test_stream_with_a_worker_that_joins_and_leaves_is_exact(
 def test_stream_with_a_worker_killed_and_restarted_is_exact(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
-    """kill -9 in the middle of units; the same worker continues from its own local store."""
+    """A kill -9 comes in the middle of units; the same worker continues from its own local store."""
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("only", settings={"session_timeout_s": 6.0, "unit_records": 20}) as worker:
         worker.wait_for("ready: partitions")

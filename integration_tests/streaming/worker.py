@@ -1,29 +1,28 @@
 """A stream worker with a ten-line fold, run as a process of its own by the streaming tests.
 
-``python worker.py '<json>'``: the arguments of ``Engine`` plus ``step`` (a name from STEPS),
-``delay_topic`` (hide the fetches of a topic for ``delay_s`` seconds after the first poll) and
-``settings``.
+``python worker.py '<json>'``: the arguments of ``Engine`` plus ``alerts_topic``, ``settings``, and
+what a test asks for: ``needs_bundle``, ``ticks``, ``fail_on`` and ``hang_on`` (a value), ``slow_s``
+(a unit's least duration), ``fault`` (a name from FAULTS).
 """
 
-# ruff: noqa: ARG002  The steps are given more than a ten-line fold needs.
+# ruff: noqa: ARG001, ARG002  Steps and faults are given more than each of them needs.
 
+import asyncio
 import hashlib
 import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from aiokafka import TopicPartition
+from faust.assignor.partition_assignor import PartitionAssignor
+
+from services.streaming.delivery import EngineConsumer
 from services.streaming.engine import Engine, run_worker
-from services.streaming.interface import (
-    PartitionStep,
-    ReadStore,
-    SideRecord,
-    SourceRecord,
-    UnitOutput,
-)
+from services.streaming.interface import ReadStore, SideRecord, SourceRecord, UnitOutput
 from services.streaming.settings import EngineSettings
 
 ARGUMENTS: dict[str, Any] = {}
@@ -38,30 +37,32 @@ class CountingStep:
     def run(
         self, records: Sequence[SourceRecord], store: ReadStore, stream_time_ms: int
     ) -> UnitOutput:
-        """Fold: state is (count, sum of values); ticks and bundles are entries only."""
+        """Fold: a state is (count, sum of values); control records become entries only."""
+        time.sleep(ARGUMENTS.get("slow_s", 0))
         states: dict[bytes, list[int]] = {}
         output = UnitOutput()
         for record in records:
+            if record.value == str(ARGUMENTS.get("fail_on")).encode():
+                raise ValueError("a value this step cannot bear")
+            if record.value == str(ARGUMENTS.get("hang_on")).encode():
+                time.sleep(3600)
+            name = f"{record.topic}|{record.partition}|{record.offset}".encode()
+            entry = SideRecord(ARGUMENTS["timeline_topic"], name, record.value or b"")
+            output.side.append(entry)
             if record.topic == ARGUMENTS["control_topic"]:
-                output.side.append(self._entry(record))
                 if record.value == b"bundle":
                     output.changelog[b"bundle"] = b"1"
                 continue
-            key, value = record.key or b"", int(record.value or b"0")
+            key = record.key or b""
             if key not in states:
                 states[key] = json.loads(store.get(key) or b"[0, 0]")
             states[key][0] += 1
-            states[key][1] += value
-            output.side.append(self._entry(record))
+            states[key][1] += int(record.value or b"0")
             if states[key][0] % 10 == 0:
                 digest = hashlib.sha256(key + b"|%d" % states[key][0]).hexdigest()
                 output.side.append(SideRecord(ARGUMENTS["alerts_topic"], key, digest.encode()))
         output.changelog.update({k: json.dumps(s).encode() for k, s in states.items()})
         return output
-
-    def _entry(self, record: SourceRecord) -> SideRecord:
-        name = f"{record.topic}|{record.partition}|{record.offset}".encode()
-        return SideRecord(ARGUMENTS["timeline_topic"], name, record.value or b"")
 
     def local_index(
         self, key: bytes, old: bytes | None, new: bytes
@@ -84,34 +85,65 @@ class CountingStep:
         return (b"tick", str(wall_ms).encode()) if ARGUMENTS.get("ticks") else None
 
 
-class FailingStep(CountingStep):
-    """Raises on the value 13."""
+def patch_poll(change: Callable[[set[TopicPartition], Any], Any]) -> None:
+    """Let ``change`` see what is wanted before a poll, and what came after it."""
+    poll = EngineConsumer.poll
 
-    def run(
-        self, records: Sequence[SourceRecord], store: ReadStore, stream_time_ms: int
-    ) -> UnitOutput:
-        """Fold, or raise."""
-        if any(record.value == b"13" for record in records):
-            raise ValueError("thirteen")
-        return super().run(records, store, stream_time_ms)
+    async def changed(
+        self: EngineConsumer, assignment: Any, wanted: set[TopicPartition], patience_s: float
+    ) -> Any:
+        change(wanted, None)
+        if not wanted:
+            await asyncio.sleep(0.01)
+            return None
+        brought = await poll(self, assignment, wanted, patience_s)
+        change(wanted, brought)
+        return brought
 
-
-class SlowStep(CountingStep):
-    """Blocks the main loop on the value 13, for ever."""
-
-    def run(
-        self, records: Sequence[SourceRecord], store: ReadStore, stream_time_ms: int
-    ) -> UnitOutput:
-        """Fold, or hang."""
-        if any(record.value == b"13" for record in records):
-            time.sleep(3600)
-        return super().run(records, store, stream_time_ms)
+    EngineConsumer.poll = changed  # type: ignore[method-assign]
 
 
-STEPS: dict[str, type[PartitionStep]] = {
-    "counting": CountingStep,
-    "failing": FailingStep,
-    "slow": SlowStep,
+def delay_first_event_topic(engine: Engine) -> None:
+    """Fetch nothing of the first event topic for the first three seconds."""
+    topic = ARGUMENTS["source_topics"][1]
+    began: list[float] = []
+
+    def change(wanted: set[TopicPartition], brought: Any) -> None:
+        began.append(time.monotonic())
+        if began[-1] - began[0] < 3.0:
+            wanted -= {tp for tp in wanted if tp.topic == topic}
+
+    patch_poll(change)
+
+
+def lose_a_chunk(engine: Engine) -> None:
+    """Lose what one poll brought, as a delivery that spans a rebalance does."""
+    polls: list[int] = []
+
+    def change(wanted: set[TopicPartition], brought: Any) -> None:
+        if brought is not None and any(c.records for cs in brought.chunks.values() for c in cs):
+            polls.append(1)
+            if len(polls) == 2:
+                brought.chunks.clear()
+
+    patch_poll(change)
+
+
+def assign_round_robin(engine: Engine) -> None:
+    """Use the assignor Faust falls back to without tables and standbys."""
+    engine.app.conf.table_standby_replicas = 0
+
+
+def lead_without_metadata(engine: Engine) -> None:
+    """Assign nothing to anyone, as a leader does that does not know the topics yet."""
+    PartitionAssignor._get_copartitioned_groups = lambda *_: {}  # type: ignore[method-assign]
+
+
+FAULTS: dict[str, Callable[[Engine], None]] = {
+    "delay_first_event_topic": delay_first_event_topic,
+    "lose_a_chunk": lose_a_chunk,
+    "assign_round_robin": assign_round_robin,
+    "lead_without_metadata": lead_without_metadata,
 }
 
 
@@ -125,12 +157,14 @@ def main() -> None:
         control_topic=ARGUMENTS["control_topic"],
         changelog_topic=ARGUMENTS["changelog_topic"],
         timeline_topic=ARGUMENTS["timeline_topic"],
-        step_factory=STEPS[ARGUMENTS.get("step", "counting")],
+        step_factory=CountingStep,
         data_dir=Path(ARGUMENTS["data_dir"]),
         bootstrap=ARGUMENTS["bootstrap"],
         partition_count=ARGUMENTS["partition_count"],
-        settings=EngineSettings(**ARGUMENTS.get("settings", {})),
+        settings=EngineSettings(**ARGUMENTS["settings"]),
     )
+    if "fault" in ARGUMENTS:
+        FAULTS[ARGUMENTS["fault"]](engine)
     run_worker(engine)
 
 

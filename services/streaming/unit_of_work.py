@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.interface import Headers, SideRecord, UnitOutput
@@ -81,7 +81,7 @@ class PartitionProducer:
             raise EngineError(
                 ExitCode.FENCED, f"partition {self.partition} belongs to another worker: {error!r}"
             ) from error
-        except KafkaError as error:
+        except Exception as error:
             raise EngineError(
                 ExitCode.COMMIT_FAILED, f"partition {self.partition}: {error!r}"
             ) from error

@@ -1,0 +1,140 @@
+"""Whatever the engine did not expect ends the process with a code of its own, and a log line."""
+
+import signal
+import time
+from pathlib import Path
+
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from integration_tests.streaming.harness import META, make_stream
+from services.streaming.exits import ExitCode
+
+
+def test_worker_whose_step_raises_ends_and_leaves_no_trace(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """A failing unit is not visible, the ones before it are, and a restart fails again."""
+    stream = make_stream(kafka_bootstrap, run_directory, fail_on=-1)
+    with stream.worker("only") as worker:
+        worker.wait_for("ready: partitions")
+        stream.send(100)
+        stream.wait_for_entries(100)
+        stream.send_one(stream.events[0], 4, b"key", b"-1")
+        assert worker.exit_code() == ExitCode.STEP_FAILED
+        assert f"{stream.events[0]}@" in worker.log.read_text()
+        worker.start()
+        assert worker.exit_code() == ExitCode.STEP_FAILED
+    assert len(stream.entries()) == 100
+
+
+def test_worker_that_loses_a_delivery_ends(kafka_bootstrap: str, run_directory: Path) -> None:
+    """A hole between two fetch positions is never skipped; after a restart nothing is missing."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    with stream.worker("only", fault="lose_a_chunk") as worker:
+        worker.wait_for("ready: partitions")
+        for _ in range(4):
+            stream.send(200)
+            time.sleep(0.3)
+        assert worker.exit_code() == ExitCode.DELIVERY_HOLE
+        assert "expected" in worker.log.read_text()
+        worker.overrides.clear()
+        worker.start()
+        stream.wait_for_entries(800)
+    stream.judge()
+
+
+def test_worker_with_topics_assigned_apart_ends(kafka_bootstrap: str, run_directory: Path) -> None:
+    """A partition whose topics went to different workers must not be folded by either."""
+    words = ("control", "red", "green", "blue", "lifecycle", "timeline", "alerts")
+    stream = make_stream(
+        kafka_bootstrap,
+        run_directory,
+        partitions=dict.fromkeys(words, 3),
+        partition_count=3,
+        fault="assign_round_robin",
+    )
+    with stream.worker("first") as first:
+        first.wait_for("ready: partitions")
+        with stream.worker("second") as second:
+            codes = {first.exit_code(), second.exit_code()}
+    assert ExitCode.NOT_COPARTITIONED in codes
+
+
+def test_worker_assigned_nothing_by_a_blind_leader_ends(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """Partitions enough and none assigned is fatal: else the group would idle for ever."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    with stream.worker("only", fault="lead_without_metadata") as worker:
+        assert worker.exit_code() == ExitCode.UNASSIGNED
+        assert "12 partitions for 1 members" in worker.log.read_text()
+
+
+def test_worker_without_its_topics_ends(kafka_bootstrap: str, run_directory: Path) -> None:
+    """A missing topic, or one with another partition count, is named before anything starts."""
+    settings = {"start_timeout_s": 1.0}
+    stream = make_stream(kafka_bootstrap, run_directory, settings=settings, partitions={"red": 7})
+    with stream.worker("missing", changelog_topic="no-such-topic") as worker:
+        assert worker.exit_code() == ExitCode.TOPICS_UNUSABLE
+    with stream.worker("uneven") as worker:
+        assert worker.exit_code() == ExitCode.TOPICS_UNUSABLE
+        assert f"{stream.events[0]} has 7 partitions, not 12" in worker.log.read_text()
+
+
+def test_worker_whose_source_lost_its_beginning_ends(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """A source that begins after what the state has applied would give a silent partial view."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    stream.send(300)
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        admin.delete_records({TopicPartition(stream.events[1], 5): -1})
+    with stream.worker("only") as worker:
+        assert worker.exit_code() == ExitCode.SOURCE_TRUNCATED
+        assert f"{stream.events[1]} partition 5 begins at offset" in worker.log.read_text()
+    assert [r for r in stream.read(stream.arguments["timeline_topic"]) if r.key != META] == []
+
+
+def test_worker_whose_loop_is_wedged_ends(kafka_bootstrap: str, run_directory: Path) -> None:
+    """Heartbeats go on in another thread, so only the watchdog can end a wedged worker."""
+    settings = {"session_timeout_s": 6.0, "watchdog_s": 3.0}
+    stream = make_stream(kafka_bootstrap, run_directory, settings=settings, hang_on=-1)
+    with stream.worker("only") as worker:
+        worker.wait_for("ready: partitions")
+        stream.send_one(stream.events[0], 4, b"key", b"-1")
+        assert worker.exit_code() == ExitCode.WATCHDOG
+
+
+def test_worker_listens_on_no_port_and_stops_cleanly(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """Faust's web server, which serves table data to everybody, is off; SIGTERM ends with 0."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    with stream.worker("only") as worker:
+        worker.wait_for("ready: partitions")
+        stream.send(500)
+        assert worker.process is not None
+        assert _listening_sockets(worker.process.pid) == set()
+        started = time.monotonic()
+        worker.signal(signal.SIGTERM)
+        assert worker.exit_code(10) == 0
+        assert time.monotonic() - started < 10
+        assert "stopped: nothing in flight" in worker.log.read_text()
+        worker.start()
+        stream.wait_for_entries(500)
+    stream.judge()
+
+
+def _listening_sockets(pid: int) -> set[str]:
+    """Return the inodes of the process's sockets that are in state LISTEN."""
+    listening = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                listening.add(f"socket:[{fields[9]}]")
+    own = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        own.add(str(descriptor.readlink()))
+    return listening & own

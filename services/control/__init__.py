@@ -1,0 +1,1 @@
+"""What officials decide, brought to the stream: checking and publishing bundles of rules."""

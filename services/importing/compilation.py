@@ -62,6 +62,8 @@ class CompiledEvent:
     event_time: Source
     envelope: tuple[FieldRule, ...]
     body: tuple[FieldRule | EachRule, ...]
+    columns_by_field: Mapping[str, str]
+    """Columns a field of the event was read from, by its path; for what the service refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class CompiledProfile:
     """Columns that decide which event a row becomes."""
     known_columns: frozenset[str] | None
     """Columns that rules read; None where other columns may stand there too."""
+    files: tuple[Path, ...]
+    """The profile's file and its map files: what decides how a row is read."""
 
 
 class _Place:
@@ -120,6 +124,8 @@ def compile_profile(profile: ImportProfile, path: Path, schemes: KeySchemes) -> 
         if key.scheme not in schemes.by_name:
             raise place.error(f"key scheme {key.scheme!r} is not registered")
         keys.append(CompiledKey(key.scheme, compiler.source(key.value, place)))
+    key_columns = [name for key in profile.entity_key for name in _read_columns(key.value)]
+    compiler.key_columns["envelope.entity_key"] = "; ".join(dict.fromkeys(key_columns))
     refusals = tuple(
         CompiledRefusal(compiler.when(refusal.when), tuple(refusal.when), refusal.reason.label())
         for refusal in profile.refuse
@@ -131,7 +137,14 @@ def compile_profile(profile: ImportProfile, path: Path, schemes: KeySchemes) -> 
     known = frozenset(compiler.columns) if profile.known_columns_only else None
     selecting = tuple(dict.fromkeys(name for rule in profile.events for name in rule.when))
     return CompiledProfile(
-        profile.profile, tuple(keys), refusals, events, schemes, selecting, known
+        name=profile.profile,
+        keys=tuple(keys),
+        refusals=refusals,
+        events=events,
+        schemes=schemes,
+        selecting_columns=selecting,
+        known_columns=known,
+        files=(path, *compiler.map_paths),
     )
 
 
@@ -139,7 +152,9 @@ class _Compiler:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._map_files: dict[str, dict[str, Any]] = {}
+        self.map_paths: list[Path] = []
         self.columns: set[str] = set()
+        self.key_columns: dict[str, str] = {}
 
     def when(self, when: Mapping[str, Any]) -> Test:
         self.columns.update(when)
@@ -155,19 +170,21 @@ class _Compiler:
         if EVENT_TIME not in envelope:
             raise place.below("envelope").error("event_time is missing")
         event_time = self.source(envelope[EVENT_TIME], place.below("envelope").below(EVENT_TIME))
-        body = family.message_class.DESCRIPTOR.fields_by_name[rule.event].message_type
+        body = _message_of(family.message_class.DESCRIPTOR.fields_by_name[rule.event])
+        envelope_place = place.below("envelope")
         return CompiledEvent(
             applies=self.when(rule.when),
             family=family,
             arm=rule.event,
             event_time=event_time,
-            envelope=self._envelope(envelope, place.below("envelope")),
+            envelope=self._envelope(envelope, envelope_place),
             body=tuple(
                 self._each(name, value, body, place.below("fields"))
                 if isinstance(value, Each)
                 else self._field(name, value, body, place.below("fields"))
                 for name, value in rule.fields.items()
             ),
+            columns_by_field={**self.key_columns, **_columns_by_field(rule, envelope)},
         )
 
     def _envelope(self, values: Mapping[str, Value], place: _Place) -> tuple[FieldRule, ...]:
@@ -183,7 +200,7 @@ class _Compiler:
 
     def _each(self, name: str, value: Each, message: Descriptor, place: _Place) -> EachRule:
         parents, field = self._resolve(name, message, place)
-        if not (field.is_repeated and field.message_type):
+        if not field.is_repeated or field.message_type is None:
             raise place.below(name).error("`each` needs a repeated message")
         self.columns.add(value.each)
         return EachRule(
@@ -236,7 +253,7 @@ class _Compiler:
             return
         names = enum_names(field.enum_type)
         constants = value.constant if isinstance(value.constant, tuple) else (value.constant,)
-        mapped = (self._mapping(value, place) or {}).values()
+        mapped = (self._mapping(value) or {}).values()
         for target in (*constants, *mapped):
             if target is not None and str(target).upper() not in names:
                 raise place.error(f"{field.enum_type.full_name} has no value {target!r}")
@@ -250,9 +267,9 @@ class _Compiler:
                 self.columns.update(template_columns(value.template))
             except ValueError as error:
                 raise place.below("template").error(str(error)) from error
-        return compile_source(value, self._mapping(value, place))
+        return compile_source(value, self._mapping(value))
 
-    def _mapping(self, value: Value, place: _Place) -> Mapping[str, Any] | None:
+    def _mapping(self, value: Value) -> Mapping[str, Any] | None:
         if value.map_file is None:
             return value.map
         if value.map_file not in self._map_files:
@@ -263,7 +280,29 @@ class _Compiler:
                     raise DataFileError(path, line, f"the text stands there twice: {row.text}")
                 rows[row.text] = row.value
             self._map_files[value.map_file] = rows
+            self.map_paths.append(path)
         return self._map_files[value.map_file]
+
+
+def _columns_by_field(rule: EventRule, envelope: Mapping[str, Value]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for name, value in envelope.items():
+        columns[f"envelope.{name}"] = "; ".join(_read_columns(value))
+    for name, field in rule.fields.items():
+        read = (field.each,) if isinstance(field, Each) else _read_columns(field)
+        columns[f"{rule.event}.{name}"] = "; ".join(read)
+    return {path: named for path, named in columns.items() if named}
+
+
+def _read_columns(value: Value) -> tuple[str, ...]:
+    return value.columns() if value.template is None else template_columns(value.template)
+
+
+def _message_of(field: FieldDescriptor) -> Descriptor:
+    if field.message_type is None:
+        message = f"{field.full_name} is not a message"
+        raise TypeError(message)
+    return field.message_type
 
 
 class _MapRow(DataRow):

@@ -1,6 +1,6 @@
 """From what stands in a cell to the value a field wants; nothing is guessed (单元格转换)."""
 
-import datetime
+import datetime as dt
 import hashlib
 import re
 import zoneinfo
@@ -44,7 +44,7 @@ def to_text(value: Any) -> str:
         raise ConversionError(
             "应为单个值, 不是列表或对象", "a list or object where one value belongs"
         )
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, float):
         _refuse_lost_digits(value)
     text = as_text(value).strip()
     if _SCIENTIFIC.fullmatch(text):
@@ -53,7 +53,7 @@ def to_text(value: Any) -> str:
 
 
 def _refuse_lost_digits(value: float) -> None:
-    if isinstance(value, float) and abs(value) >= EXACT_INTEGER_MAX:
+    if abs(value) >= EXACT_INTEGER_MAX:
         raise _lost_digits(repr(value))
 
 
@@ -113,11 +113,11 @@ def to_boolean(value: Any) -> bool:
     raise ConversionError("应为“是”或“否”", "neither yes nor no")
 
 
-def to_date(value: Any) -> datetime.date:
+def to_date(value: Any) -> dt.date:
     """Return a civil day: a date cell, 2024-03-01, 2024/3/1, 20240301, 2024年3月1日."""
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return value.date()
-    if isinstance(value, datetime.date):
+    if isinstance(value, dt.date):
         return value
     if isinstance(value, float):
         raise ConversionError(
@@ -128,15 +128,15 @@ def to_date(value: Any) -> datetime.date:
     return _split_date(text)[0]
 
 
-def to_moment(value: Any, zone: zoneinfo.ZoneInfo) -> datetime.datetime:
+def to_moment(value: Any, zone: zoneinfo.ZoneInfo) -> dt.datetime:
     """Return a moment with its offset; a local time, or a day alone, lies in `zone`.
 
     A day alone is its first moment.
     """
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=zone)
-    if isinstance(value, datetime.date):
-        return datetime.datetime.combine(value, datetime.time(), tzinfo=zone)
+    if isinstance(value, dt.date):
+        return dt.datetime.combine(value, dt.time(), tzinfo=zone)
     if isinstance(value, float):
         raise ConversionError(
             "单元格为数值, 不是时间; 请设为日期格式",
@@ -144,37 +144,35 @@ def to_moment(value: Any, zone: zoneinfo.ZoneInfo) -> datetime.datetime:
         )
     text = fold_width(as_text(value))
     try:
-        parsed = datetime.datetime.fromisoformat(text)
+        parsed = dt.datetime.fromisoformat(text)
     except ValueError:
         day, rest = _split_date(text, whole=False)
-        parsed = datetime.datetime.combine(day, _to_time(rest))
+        parsed = dt.datetime.combine(day, _to_time(rest))
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
 
 
-def _split_date(text: str, *, whole: bool = True) -> tuple[datetime.date, str]:
+def _split_date(text: str, *, whole: bool = True) -> tuple[dt.date, str]:
     matched = _DATE_FORMS.match(text)
     if matched is None or (whole and matched.end() != len(text)):
         raise ConversionError("应为日期, 例如 2024-03-01", "not a date, such as 2024-03-01")
     parts = matched.groupdict()
     year, month, day = (int(parts[name] or parts[f"{name}8"]) for name in ("year", "month", "day"))
     try:
-        return datetime.date(year, month, day), text[matched.end() :]
+        return dt.date(year, month, day), text[matched.end() :]
     except ValueError as error:
         raise ConversionError("日历上没有这一天", "no such day in the calendar") from error
 
 
-def _to_time(text: str) -> datetime.time:
+def _to_time(text: str) -> dt.time:
     matched = _TIME_FORM.fullmatch(text) if text else None
     if text and matched is None:
         raise ConversionError(
             "应为时间, 例如 2024-03-01 09:30", "not a time, such as 2024-03-01 09:30"
         )
     if matched is None:
-        return datetime.time()
+        return dt.time()
     try:
-        return datetime.time(
-            int(matched["hour"]), int(matched["minute"]), int(matched["second"] or 0)
-        )
+        return dt.time(int(matched["hour"]), int(matched["minute"]), int(matched["second"] or 0))
     except ValueError as error:
         raise ConversionError("没有这个时刻", "no such time of day") from error
 

@@ -1,6 +1,6 @@
 """From a raw value to a protobuf field, by the field's own type (字段类型)."""
 
-import datetime
+import datetime as dt
 import zoneinfo
 from collections.abc import Callable
 from decimal import Decimal
@@ -29,8 +29,6 @@ CODE_LENGTH_MAX = 64
 Convert = Callable[[Any, Row, zoneinfo.ZoneInfo], Any]
 """(raw value, row, zone of the entity's days) → what the field takes; raises ConversionError."""
 
-_INTEGERS = frozenset({FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64})
-
 
 class UnsupportedFieldError(Exception):
     """A profile maps a field in a way its type does not allow; says what is missing."""
@@ -38,24 +36,34 @@ class UnsupportedFieldError(Exception):
 
 def converter_for(field: FieldDescriptor, value: Value) -> Convert:
     """Return the conversion to one element of `field`; raise UnsupportedFieldError."""
-    if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
-        return _message_converter(field, value)
+    if field.message_type is not None:
+        return _message_converter(field, field.message_type.full_name, value)
     _refuse_surplus(value, "code_system", "scheme", "currency")
-    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        if value.convert is Conversion.SLUG:
-            return lambda raw, _row, _zone: to_slug(raw, CODE_LENGTH_MAX)
-        return lambda raw, _row, _zone: to_text(raw)
-    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        return lambda raw, _row, _zone: to_boolean(raw)
-    if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+    convert = _scalar(field, value)
+    return lambda raw, _row, _zone: convert(raw)
+
+
+def _scalar(field: FieldDescriptor, value: Value) -> Callable[[Any], Any]:
+    if field.enum_type is not None:
         names = enum_names(field.enum_type)
-        return lambda raw, _row, _zone: _enum_number(raw, names)
-    if field.cpp_type in _INTEGERS:
-        if value.convert is Conversion.YUAN:
-            return lambda raw, _row, _zone: yuan_to_fen(raw)
-        return lambda raw, _row, _zone: to_integer(raw)
-    message = f"fields of the type of {field.full_name} cannot be imported"
-    raise UnsupportedFieldError(message)
+        return lambda raw: _enum_number(raw, names)
+    conversions: dict[tuple[int, Conversion], Callable[[Any], Any]] = {
+        (FieldDescriptor.CPPTYPE_STRING, Conversion.AUTOMATIC): to_text,
+        (FieldDescriptor.CPPTYPE_STRING, Conversion.SLUG): _slug,
+        (FieldDescriptor.CPPTYPE_BOOL, Conversion.AUTOMATIC): to_boolean,
+        (FieldDescriptor.CPPTYPE_INT32, Conversion.AUTOMATIC): to_integer,
+        (FieldDescriptor.CPPTYPE_INT64, Conversion.AUTOMATIC): to_integer,
+        (FieldDescriptor.CPPTYPE_INT64, Conversion.YUAN): yuan_to_fen,
+    }
+    convert = conversions.get((field.cpp_type, value.convert))
+    if convert is None:
+        message = f"{field.full_name} cannot be imported with the conversion {value.convert}"
+        raise UnsupportedFieldError(message)
+    return convert
+
+
+def _slug(raw: Any) -> str:
+    return to_slug(raw, CODE_LENGTH_MAX)
 
 
 def enum_names(enum: EnumDescriptor) -> dict[str, int]:
@@ -78,8 +86,7 @@ def _enum_number(raw: Any, names: dict[str, int]) -> int:
     return names[name]
 
 
-def _message_converter(field: FieldDescriptor, value: Value) -> Convert:
-    full_name = field.message_type.full_name
+def _message_converter(field: FieldDescriptor, full_name: str, value: Value) -> Convert:
     if full_name == CodedValue.DESCRIPTOR.full_name:
         _refuse_surplus(value, "scheme", "currency")
         return _coded(value)
@@ -113,11 +120,8 @@ def _refuse_surplus(value: Value, *names: str) -> None:
 
 def _coded(value: Value) -> Convert:
     code_system = _demand(value.code_system, "code_system")
-    if value.convert is Conversion.SLUG:
-        return lambda raw, _row, _zone: CodedValue(
-            code_system=code_system, code=to_slug(raw, CODE_LENGTH_MAX)
-        )
-    return lambda raw, _row, _zone: CodedValue(code_system=code_system, code=to_text(raw))
+    convert = _slug if value.convert is Conversion.SLUG else to_text
+    return lambda raw, _row, _zone: CodedValue(code_system=code_system, code=convert(raw))
 
 
 def _money(currency_column: str) -> Convert:
@@ -134,7 +138,7 @@ def _money(currency_column: str) -> Convert:
 
 
 def _date(raw: Any, _row: Row, zone: zoneinfo.ZoneInfo) -> Date:
-    if isinstance(raw, datetime.datetime) and raw.tzinfo is not None:
+    if isinstance(raw, dt.datetime) and raw.tzinfo is not None:
         raw = raw.astimezone(zone)
     day = to_date(raw)
     return Date(year=day.year, month=day.month, day=day.day)

@@ -2,6 +2,7 @@
 
 import re
 import zoneinfo
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,7 @@ class MappedEvent:
 
     family: Family
     event: FamilyEvent
+    columns_by_field: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ def map_row(profile: CompiledProfile, row: Row) -> MappedEvent:
             _set_field(body, body_rule, mapping, None)
     if mapping.problems:
         raise RowRefusedError(tuple(mapping.problems))
-    return MappedEvent(rule.family, event)
+    return MappedEvent(rule.family, event, rule.columns_by_field)
 
 
 def refuse_defective(row: Row) -> None:

@@ -149,9 +149,9 @@ class EventRule(Row):
     family: NonEmpty
     event: NonEmpty
     """Arm of the family's event, such as `inspection_completed`."""
-    envelope: dict[NonEmpty, Value] = {}
+    envelope: dict[NonEmpty, Value] = Field(default_factory=dict)
     """Fields of the envelope that differ from the profile's."""
-    fields: dict[NonEmpty, BodyField] = {}
+    fields: dict[NonEmpty, BodyField] = Field(default_factory=dict)
     """Fields of the body; a dotted name reaches into a nested message."""
 
 

@@ -1,12 +1,9 @@
 """A row of a file, before any meaning is given to it."""
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-Cell = str | int | float | bool | datetime.datetime | datetime.date | datetime.time | None
-"""What a reader may put into a column; JSON files also have lists and objects."""
 
 RECORD_COLUMN = "record"
 """The only column under which a JSON line is kept in a rejects file."""
@@ -64,6 +61,6 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+    if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     return str(value)

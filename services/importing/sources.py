@@ -68,10 +68,10 @@ def _fold(value: Value, mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def _finder(value: Value) -> Source:
     if value.item:
-        return lambda _row, item: Raw("item", item)
+        return _element
     if value.constant is not None:
         constant = list(value.constant) if isinstance(value.constant, tuple) else value.constant
-        return lambda _row, _item=_NO_ITEM: Raw("", constant)
+        return _constant(constant)
     if value.template is not None:
         return _template(value.template)
     columns = value.columns()
@@ -84,6 +84,19 @@ def _finder(value: Value) -> Source:
         return Raw(columns[0], None)
 
     return first_present
+
+
+def _element(_row: Row, item: Any = _NO_ITEM) -> Raw:
+    return Raw("item", item)
+
+
+def _constant(constant: Any) -> Source:
+    raw = Raw("", constant)
+
+    def same(_row: Row, _item: Any = _NO_ITEM) -> Raw:
+        return raw
+
+    return same
 
 
 def template_columns(template: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""CSV in UTF-8 (with or without byte-order mark), else GB 18030; also a rejects file to be retried."""
+"""CSV in UTF-8 (with or without byte-order mark), else GB 18030; takes rejects files back."""
 
 import codecs
 import csv
@@ -104,7 +104,7 @@ class CsvReader:
         return is_rejects_header(self._header)
 
     def rows(self) -> Iterator[Row]:
-        """Read from the start, passing over blank rows; numbers count all rows from the header, 1."""
+        """Read from the start, passing over blank rows; the header has number 1."""
         header = self._header
         for number, cells in self._records():
             if number > 1 and any(cell.strip() for cell in cells):

@@ -8,7 +8,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Work
 
 from services.contracts.labels import Label
 from services.importing.errors import FileUnreadableError
-from services.importing.rows import Cell, Row, as_text
+from services.importing.rows import Row, as_text
 
 
 class XlsxReader:
@@ -86,11 +86,11 @@ class XlsxReader:
         """Count the rows that are not blank."""
         return sum(1 for _ in self._records())
 
-    def _records(self) -> Iterator[tuple[int, list[Cell]]]:
+    def _records(self) -> Iterator[tuple[int, Sequence[object]]]:
         header_number, _ = self._header
         for number, cells in enumerate(self._sheet.iter_rows(), start=1):
             if number > header_number and _has_content(cells):
-                yield number, list(cells)
+                yield number, cells
 
 
 def _has_content(cells: Sequence[object]) -> bool:

@@ -7,15 +7,15 @@ big-endian.
 """
 
 import struct
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 
 from google.protobuf.message import Message
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts import state_keys
-from services.lifecycle.folding.contribution import DayOf, contribution_of
+from services.lifecycle.folding.contribution import Contribution, DayOf, contribution_of
 
 OPEN_ALERTS = "open_alerts"
 _CACHE_ENTRIES = 8_192
@@ -63,7 +63,7 @@ class LocalIndex:
 
     def __init__(self, zone_of: ZoneOf) -> None:
         self._zone_of = zone_of
-        self._matter = lru_cache(maxsize=_CACHE_ENTRIES)(self._of_matter)
+        self._known: OrderedDict[bytes, dict[bytes, bytes]] = OrderedDict()
 
     def changes(
         self, key: bytes, old: bytes | None, new: bytes
@@ -73,8 +73,8 @@ class LocalIndex:
         if parsed is None or old == new:
             return
         if parsed.kind is state_keys.StateKind.MATTER:
-            before = self._matter(old) if old is not None else {}
-            after = self._matter(new)
+            before = self._of_matter(old) if old is not None else {}
+            after = self._of_matter(new)
         elif parsed.kind is state_keys.StateKind.ALERT:
             before = self._of_thread(old) if old is not None else {}
             after = self._of_thread(new)
@@ -86,17 +86,28 @@ class LocalIndex:
             if before.get(local_key) != value:
                 yield local_key, value
 
-    def _of_matter(self, value: bytes) -> dict[bytes, bytes]:
-        matter = state_pb2.MatterState.FromString(value)
-        contribution = contribution_of(matter, self._zone_of(matter.entity_key))
+    def remember(
+        self, value: bytes, matter: state_pb2.MatterState, contribution: Contribution
+    ) -> None:
+        """Spare `changes` the folding of a matter that was just folded to ``contribution``."""
+        entity_key = matter.entity_key
         entries = {
-            list_prefix(matter.entity_key, name) + sort_key: _bytes(entry)
+            list_prefix(entity_key, name) + sort_key: _bytes(entry)
             for (name, sort_key), entry in contribution.entries.items()
         }
         if contribution.view is not None:
             for anchor, day in contribution.view.anchors:
-                entries[due_key(matter.entity_key, matter.matter_id, anchor, day)] = b""
-        return entries
+                entries[due_key(entity_key, matter.matter_id, anchor, day)] = b""
+        self._known[value] = entries
+        if len(self._known) > _CACHE_ENTRIES:
+            self._known.popitem(last=False)
+
+    def _of_matter(self, value: bytes) -> dict[bytes, bytes]:
+        if value not in self._known:
+            matter = state_pb2.MatterState.FromString(value)
+            day_of = self._zone_of(matter.entity_key)
+            self.remember(value, matter, contribution_of(matter, day_of))
+        return self._known[value]
 
     @staticmethod
     def _of_thread(value: bytes) -> dict[bytes, bytes]:

@@ -100,7 +100,7 @@ class LifecycleStep:
 
     def _attach(self, store: ReadStore) -> WorkingSet:
         if self._working is None:
-            self._working = WorkingSet(store)
+            self._working = WorkingSet(store, self._index)
         self._working.store = store
         return self._working
 

@@ -7,6 +7,7 @@ from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts import state_keys
 from services.lifecycle.folding.contribution import EMPTY, Contribution, DayOf, contribution_of
+from services.lifecycle.local_index import LocalIndex
 from services.streaming.interface import ReadStore
 
 M = TypeVar("M", bound=Message)
@@ -18,12 +19,14 @@ CACHE_RECORDS_MAX = 20_000
 class WorkingSet:
     """Decoded state of one partition. Whatever is handed out for change is written by `flush`."""
 
-    def __init__(self, store: ReadStore) -> None:
+    def __init__(self, store: ReadStore, index: LocalIndex) -> None:
         self.store = store
+        self._index = index
         self._records: dict[bytes, Message | None] = {}
         self._contributions: dict[bytes, Contribution] = {}
         self._dirty: set[bytes] = set()
         self._unstaged: set[bytes] = set()
+        self._staged = False
 
     def read(self, key: bytes, kind: type[M]) -> M | None:
         """The record under a key, not to be changed; None when there is none."""
@@ -73,23 +76,31 @@ class WorkingSet:
 
     def stage(self) -> None:
         """Make replaced records, and the local keys that follow from them, visible to scans."""
+        self._staged = True
         for key in sorted(self._unstaged):
-            record = self._records[key]
-            assert record is not None
-            self.store.stage(key, record.SerializeToString(deterministic=True))
+            self.store.stage(key, self._bytes(key))
         self._unstaged.clear()
 
     def flush(self) -> dict[bytes, bytes]:
         """What this unit changed, as bytes; the decoded records stay for the next unit."""
-        self.stage()
-        output: dict[bytes, bytes] = {}
-        for key in sorted(self._dirty):
-            record = self._records[key]
-            assert record is not None
-            output[key] = record.SerializeToString(deterministic=True)
+        if self._staged:
+            self.stage()
+        output = {key: self._bytes(key) for key in sorted(self._dirty)}
         self._dirty.clear()
+        self._unstaged.clear()
+        self._staged = False
         self._shrink()
         return output
+
+    def _bytes(self, key: bytes) -> bytes:
+        record = self._records[key]
+        assert record is not None
+        value = record.SerializeToString(deterministic=True)
+        if isinstance(record, state_pb2.MatterState):
+            contribution = self._contributions.get(key)
+            if contribution is not None:
+                self._index.remember(value, record, contribution)
+        return value
 
     def _shrink(self) -> None:
         for cache in (self._records, self._contributions):

@@ -106,6 +106,7 @@ def contribution_of(matter: state_pb2.MatterState | None, day_of: DayOf) -> Cont
 
 def _envelope_claims(fact: Fact, draft: Draft) -> None:
     envelope = fact.envelope
+    draft.claim(fact, state_pb2.ATTRIBUTE_KIND_NAME, envelope.stated_entity_name, rank=0)
     draft.claim(fact, state_pb2.ATTRIBUTE_KIND_DIVISION, coded(envelope.division), rank=0)
     draft.claim(fact, state_pb2.ATTRIBUTE_KIND_INDUSTRY, coded(envelope.industry), rank=0)
 

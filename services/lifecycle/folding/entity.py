@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date
 
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import Message
 from market_supervision.lifecycle.v1 import state_pb2
 
@@ -12,6 +13,8 @@ from services.lifecycle.folding.contribution import Contribution
 from services.lifecycle.folding.facts import EPOCH_ORDINAL
 from services.lifecycle.folding.lists import Refill, update_list
 
+Sums = RepeatedCompositeFieldContainer[state_pb2.CounterSum]
+Periods = RepeatedCompositeFieldContainer[state_pb2.PeriodSum]
 FirstTime = Callable[[], int]
 """Event time of the oldest standing fact in the local index, milliseconds; 0 when there is none."""
 
@@ -62,17 +65,22 @@ def _update_totals(entity: state_pb2.EntityState, old: Contribution, new: Contri
         _merge(entity.totals, changed)
 
 
-def _merge(sums: object, delta: dict[tuple[int, str], int]) -> None:
+def _merge(sums: Sums, delta: dict[tuple[int, str], int]) -> None:
     """Add ``delta`` to a sorted repeated CounterSum; what comes to 0 goes."""
-    merged = {(s.counter, s.code): s.sum for s in sums}  # type: ignore[attr-defined]
-    for key, amount in delta.items():
-        merged[key] = merged.get(key, 0) + amount
-    del sums[:]  # type: ignore[attr-defined]
-    sums.extend(  # type: ignore[attr-defined]
-        state_pb2.CounterSum(counter=counter, code=code, sum=total)
-        for (counter, code), total in sorted(merged.items())
-        if total
-    )
+    missing = dict(delta)
+    emptied = []
+    for held in sums:
+        amount = missing.pop((held.counter, held.code), 0)
+        if amount:
+            held.sum += amount
+            if held.sum == 0:
+                emptied.append(held)
+    for held in emptied:
+        sums.remove(held)
+    if missing:
+        for (counter, code), amount in missing.items():
+            sums.add(counter=counter, code=code, sum=amount)
+        sums.sort(key=lambda held: (held.counter, held.code))
 
 
 def _update_times(
@@ -106,17 +114,19 @@ def year_month_day(day: int) -> tuple[int, int, int]:
     return value.year, value.month, value.day
 
 
-def add_to_periods(periods: object, deltas: Iterable[tuple[int, int, str, int]]) -> None:
+def add_to_periods(periods: Periods, deltas: Iterable[tuple[int, int, str, int]]) -> None:
     """Add (period, counter, code, amount) rows to a sorted repeated PeriodSum; empty ones go."""
     by_period: dict[int, dict[tuple[int, str], int]] = defaultdict(dict)
     for period, counter, code, amount in deltas:
         row = by_period[period]
         row[counter, code] = row.get((counter, code), 0) + amount
-    held = {p.period: p for p in periods}  # type: ignore[attr-defined]
-    for period, delta in by_period.items():
-        if period not in held:
-            held[period] = state_pb2.PeriodSum(period=period)
-        _merge(held[period].sums, delta)
-    ordered = [held[period] for period in sorted(held) if held[period].sums]
-    del periods[:]  # type: ignore[attr-defined]
-    periods.extend(ordered)  # type: ignore[attr-defined]
+    for held in list(periods):
+        delta = by_period.pop(held.period, None)
+        if delta is not None:
+            _merge(held.sums, delta)
+            if not held.sums:
+                periods.remove(held)
+    if by_period:
+        for period, delta in by_period.items():
+            _merge(periods.add(period=period).sums, delta)
+        periods.sort(key=lambda held: held.period)

@@ -77,8 +77,9 @@ class Partition:
     """A partition in memory: fold, end the unit, look at the state."""
 
     def __init__(self) -> None:
-        self.store = MemoryStore(LocalIndex(zone_of).changes)
-        self.working = WorkingSet(self.store)
+        index = LocalIndex(zone_of)
+        self.store = MemoryStore(index.changes)
+        self.working = WorkingSet(self.store, index)
         self._offset = 0
 
     def fold(self, event: FamilyEvent, *, end_unit: bool = True) -> Folded:

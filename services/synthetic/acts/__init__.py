@@ -1,0 +1,1 @@
+"""What authorities do and write down, one module a family: the vocabulary of the stories."""

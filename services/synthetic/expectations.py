@@ -1,0 +1,69 @@
+"""What the city's causes must and must not lead to (应有预警)."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+COMPLAINT_BURST = "R01"
+REPEAT_VIOLATOR = "R04"
+CANTEEN_FAILURE = "R08"
+UNLICENSED_TRADING = "R09"
+LICENCE_EXPIRING = "R10"
+
+
+class AlertEnd(StrEnum):
+    """Where a warning stands when everything has been told (预警最终状态)."""
+
+    OPEN = "open"
+    """Raised, and nothing took its ground away."""
+    CLOSED = "closed"
+    """Raised when its facts were told, closed when they were withdrawn or corrected later."""
+    NOT_OPEN = "not-open"
+    """Not open. It may have been raised on the way, where time passed the date it warns of before
+    the fact that settles it was told; a bulk load may or may not see that moment."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ExpectedAlert:
+    """One warning thread that follows from the plan of causes (应有预警)."""
+
+    rule: str
+    """Short name of the rule in the supervision plan, such as `R01`."""
+    entity_key: str
+    """Canonical key, `scheme:value`."""
+    episode_key: str
+    """`month:2026-03`, `year:2026`, `matter:<id>` or `matter:<id>:<last day>`."""
+    end: AlertEnd
+    fact_day: date
+    """First civil day as of whose end the warning holds."""
+    cause: str
+    """Why, in one English sentence."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NearMiss:
+    """A case that comes close to a rule and must not meet it (临界而不触发)."""
+
+    rule: str
+    entity_key: str
+    cause: str
+
+
+def month_episode(day: date) -> str:
+    """Return the episode of a calendar month."""
+    return f"month:{day:%Y-%m}"
+
+
+def year_episode(day: date) -> str:
+    """Return the episode of a calendar year."""
+    return f"year:{day.year}"
+
+
+def matter_episode(matter_id: str) -> str:
+    """Return the episode of a matter."""
+    return f"matter:{matter_id}"
+
+
+def term_episode(matter_id: str, last_day: date) -> str:
+    """Return the episode of one term of a licence."""
+    return f"matter:{matter_id}:{last_day.isoformat()}"

@@ -14,7 +14,6 @@ from typing import Final, Protocol
 from market_supervision.intake.v1.intake_pb2 import Receipt
 
 from services.contracts.families import Family, FamilyEvent
-from services.contracts.identifiers import event_id
 from services.intake import refusals
 from services.intake.pipeline import Pipeline, Prepared
 from services.intake.placement import Entry, SourceKey
@@ -226,14 +225,14 @@ class IntakeEngine:
         return refusals.outcome_unknown(result.detail)
 
     def _answer(self, prepared: Prepared, entry: Entry) -> Outcome:
-        receipt = self._receipt(prepared.key, entry)
+        receipt = self._receipt(prepared.event_id, entry)
         if entry.payload_hash == prepared.payload_hash:
             return receipt
         return refusals.conflict(prepared.key, prepared.payload_hash, entry, receipt)
 
-    def _receipt(self, key: SourceKey, entry: Entry) -> Receipt:
+    def _receipt(self, event_id: str, entry: Entry) -> Receipt:
         return Receipt(
-            event_id=event_id(*key),
+            event_id=event_id,
             topic=self._topic,
             partition=entry.partition,
             offset=entry.offset,

@@ -9,6 +9,7 @@ normaliser never turns a re-send into a conflict.
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from market_supervision.common.v1.envelope_pb2 import CodedValue, Disposition, EntityKey
@@ -16,7 +17,7 @@ from market_supervision.common.v1.error_reason_pb2 import ErrorReason
 
 from services.contracts.cloudevents import cloud_event_headers
 from services.contracts.code_tables import CodeTables
-from services.contracts.families import FamilyEvent
+from services.contracts.families import Family, FamilyEvent
 from services.contracts.identifiers import (
     IdentifierError,
     canonical_key,
@@ -30,19 +31,20 @@ from services.intake.decoding import PAYLOAD_HASH_HEADER, payload_hash
 from services.intake.placement import SourceKey
 from services.intake.publisher import OutgoingRecord
 from services.intake.violations import Violation, contract_violations, violation
-from services.intake.walking import messages_of, unknown_field_paths
+from services.intake.walking import Finder, unknown_field_paths
 
 EVENT_BYTES_MAX: Final = 256 << 10
 """Largest event accepted; real ones are below 2 KiB."""
 FUTURE_TOLERANCE_S: Final = 24 * 3600
 """How far event_time may lie after the intake's clock: clocks differ, facts are entered ahead."""
+CACHED_CHECKS: Final = 16_384
+"""Keys, and codes, whose check is remembered (about 4 MiB each)."""
 EVENT_TIME_SECONDS_MIN: Final = -2_208_988_800
 """1900-01-01T00:00Z; nothing this system supervises is older."""
 
 FileUnder = Callable[[FamilyEvent, str], str]
 """Returns the canonical entity key under which an event is filed, given the key that was sent."""
 
-_SET_BY_INTAKE: Final = ("record_time", "recorded_by", "event_id", "submitted_entity_key")
 _NANOS_PER_SECOND: Final = 1_000_000_000
 
 _FIELD = ErrorReason.ERROR_REASON_FIELD_INVALID
@@ -52,19 +54,38 @@ class Prepared(NamedTuple):
     """A valid event, ready to be published."""
 
     key: SourceKey
+    event_id: str
     payload_hash: bytes
     record: OutgoingRecord
 
 
 class Pipeline:
-    """Checks and normalises the events of any family."""
+    """Checks and normalises the events of one family."""
 
     def __init__(
-        self, key_schemes: KeySchemes, code_tables: CodeTables, file_under: FileUnder
+        self,
+        family: Family,
+        key_schemes: KeySchemes,
+        code_tables: CodeTables,
+        file_under: FileUnder,
     ) -> None:
+        root = family.message_class.DESCRIPTOR
+        self._keys = Finder(root, [EntityKey.DESCRIPTOR])
+        self._codes = Finder(root, [CodedValue.DESCRIPTOR])
         self._key_schemes = key_schemes
-        self._code_tables = code_tables
         self._file_under = file_under
+
+        # The same entities and codes come again and again; both checks depend on these values only.
+        @lru_cache(CACHED_CHECKS)
+        def normalised_value(scheme: str, value: str) -> str:
+            return key_schemes.normalise(EntityKey(scheme=scheme, value=value)).value
+
+        @lru_cache(CACHED_CHECKS)
+        def code_problem(code_system: str, code: str, day: date) -> Label | None:
+            return code_tables.problem(CodedValue(code_system=code_system, code=code), day)
+
+        self._normalised_value = normalised_value
+        self._code_problem = code_problem
 
     def prepare(
         self, event: FamilyEvent, *, now_ns: int, client: str
@@ -81,7 +102,7 @@ class Pipeline:
         normalised.CopyFrom(event)  # type: ignore[arg-type]
         violations = [
             *_reserved_fields(event),
-            *_unknown_fields(event, size),
+            *_unknown_fields(event, normalised, size),
             *contract_violations(event),
             *self._normalise_keys(normalised),
             *_bad_times(event, now_ns),
@@ -94,11 +115,12 @@ class Pipeline:
 
     def _normalise_keys(self, event: FamilyEvent) -> list[Violation]:
         found: list[Violation] = []
-        for path, key in messages_of(event, EntityKey):
+        for path, key in self._keys.find(event):
+            assert isinstance(key, EntityKey)
             if not key.scheme or not key.value:
                 continue  # the contract's rules name the missing part
             try:
-                key.CopyFrom(self._key_schemes.normalise(key))
+                key.value = self._normalised_value(key.scheme, key.value)
             except IdentifierError as error:
                 part = "scheme" if error.value == key.scheme else "value"
                 reason = ErrorReason.ERROR_REASON_ENTITY_KEY_INVALID
@@ -109,8 +131,9 @@ class Pipeline:
         zone = self._key_schemes.zone(event.envelope.entity_key.scheme)
         day: date = datetime.fromtimestamp(event.envelope.event_time.seconds, zone).date()
         found: list[Violation] = []
-        for path, coded in messages_of(event, CodedValue):
-            problem = self._code_tables.problem(coded, day)
+        for path, coded in self._codes.find(event):
+            assert isinstance(coded, CodedValue)
+            problem = self._code_problem(coded.code_system, coded.code, day)
             if problem is not None:
                 reason = ErrorReason.ERROR_REASON_CODE_UNKNOWN
                 found.append(violation(f"{path}.code", coded.code, reason, problem))
@@ -130,7 +153,7 @@ class Pipeline:
         key = SourceKey(envelope.source_system, envelope.source_record_id, envelope.source_version)
         envelope.event_id = event_id(*key)
         digest = payload_hash(event)
-        return Prepared(key, digest, outgoing_record(normalised, digest))
+        return Prepared(key, envelope.event_id, digest, outgoing_record(normalised, digest))
 
 
 def outgoing_record(event: FamilyEvent, digest: bytes) -> OutgoingRecord:
@@ -158,11 +181,16 @@ def _too_large(size: int) -> Violation:
 def _reserved_fields(event: FamilyEvent) -> list[Violation]:
     envelope = event.envelope
     text = Label(zh="由接收服务填写，报送时须留空", en="set by the intake, must be left out")
-    present = {field.name: value for field, value in envelope.ListFields()}
+    present = {
+        "record_time": envelope.HasField("record_time"),
+        "recorded_by": envelope.recorded_by,
+        "event_id": envelope.event_id,
+        "submitted_entity_key": envelope.HasField("submitted_entity_key"),
+    }
     found = [
-        violation(f"envelope.{name}", present[name], _FIELD, text)
-        for name in _SET_BY_INTAKE
-        if name in present
+        violation(f"envelope.{name}", value if isinstance(value, str) else "", _FIELD, text)
+        for name, value in present.items()
+        if value
     ]
     if envelope.disposition == Disposition.DISPOSITION_MOVED:
         moved = Label(zh="移出记录只能由接收服务写入", en="MOVED is written by intakes only")
@@ -170,14 +198,12 @@ def _reserved_fields(event: FamilyEvent) -> list[Violation]:
     return found
 
 
-def _unknown_fields(event: FamilyEvent, size: int) -> list[Violation]:
+def _unknown_fields(event: FamilyEvent, normalised: FamilyEvent, size: int) -> list[Violation]:
     # Passed on, an unknown field could carry anything (a person's identity, too); dropped, it
     # would be lost under a receipt. So it is refused. Comparing sizes is ten times cheaper than
     # walking the message.
-    known = type(event)()
-    known.CopyFrom(event)  # type: ignore[arg-type]
-    known.DiscardUnknownFields()
-    if known.ByteSize() == size:
+    normalised.DiscardUnknownFields()
+    if normalised.ByteSize() == size:
         return []
     text = Label(
         zh="本版本约定中没有此字段编号", en="this version of the contract has no such field number"

@@ -142,7 +142,7 @@ class Intake:
         engine = IntakeEngine(
             family,
             topic,
-            pipeline=Pipeline(load_key_schemes(), load_code_tables(), Filing(links, index)),
+            pipeline=Pipeline(family, load_key_schemes(), load_code_tables(), Filing(links, index)),
             index=index,
             reader=tail,
             publisher=publisher,

@@ -21,10 +21,16 @@ class BundleHistory:
         self._compiled: dict[int, CompiledBundle] = {}
 
     def add(self, working: WorkingSet, bundle: RuleBundle) -> None:
-        """Remember a bundle that was read; a version that is known already changes nothing."""
-        history = working.change(HISTORY_KEY, state_pb2.BundleHistory)
-        if any(reference.version == bundle.version for reference in history.bundles):
+        """Remember a bundle that was read; a version that is known already changes nothing.
+
+        Raises:
+            BundleError: the bundle cannot be used; what was in force stays in force.
+        """
+        known = working.read(HISTORY_KEY, state_pb2.BundleHistory)
+        if known and any(reference.version == bundle.version for reference in known.bundles):
             return
+        self._compiled[bundle.version] = CompiledBundle.from_bundle(bundle)
+        history = working.change(HISTORY_KEY, state_pb2.BundleHistory)
         key = bundle_key(bundle.version)
         history.bundles.add(
             version=bundle.version,

@@ -26,6 +26,7 @@ from services.lifecycle.folding.facts import InvalidEventError
 from services.lifecycle.folding.handlers import SLOT_FIELDS
 from services.lifecycle.folding.slots import Verdict, find_slot
 from services.lifecycle.local_index import LocalIndex, ZoneOf
+from services.lifecycle.rules.errors import BundleError
 from services.lifecycle.rules.evaluation import evaluate
 from services.lifecycle.timeline import timeline_record
 from services.lifecycle.view import Change
@@ -179,7 +180,14 @@ class LifecycleStep:
         except DecodeError:
             kind = None
         if kind == "rule_bundle":
-            self._bundles.add(working, control.rule_bundle)
+            try:
+                self._bundles.add(working, control.rule_bundle)
+            except BundleError as error:
+                counts.dead_lettered += 1
+                zh = "规则包无法使用,沿用此前的规则包"
+                letter = (self._topics.dead_letter, record, "BUNDLE_INVALID", str(error), zh)
+                side.append(dead_letter(*letter))
+                return True
         elif kind == "tick":
             if not self._tick(working, record, now_ms, side):
                 return False

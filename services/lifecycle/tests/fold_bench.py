@@ -85,7 +85,7 @@ class Partition:
     def fold(self, event: FamilyEvent, *, end_unit: bool = True) -> Folded:
         """Fold one event."""
         key = identifiers.canonical_key(event.envelope.entity_key)
-        decoded = DecodedEvent(family_of(event), event, key, _sha(event))
+        decoded = DecodedEvent(family_of(event), event, key, payload_hash(event))
         self._offset += 1
         folded = fold_event(self.working, decoded, self._offset, day_of)
         if end_unit:
@@ -115,5 +115,6 @@ class Partition:
         return digest_records(self.store.committed.items())
 
 
-def _sha(event: FamilyEvent) -> bytes:
+def payload_hash(event: FamilyEvent) -> bytes:
+    """What an intake would put in the header."""
     return hashlib.sha256(event.SerializeToString(deterministic=True)).digest()

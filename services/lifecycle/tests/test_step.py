@@ -1,0 +1,212 @@
+"""The step as a whole: alerts from rules that are data, dates that pass, dead letters, counts."""
+
+import pytest
+import yaml
+from market_supervision.alerts.v1 import alert_pb2
+from market_supervision.common.v1 import envelope_pb2
+from market_supervision.control.v1.control_pb2 import BundleFile, ControlRecord, RuleBundle
+from market_supervision.inspections.v1 import inspections_events_pb2 as inspections
+from market_supervision.lifecycle.v1 import state_pb2
+
+from services.contracts.bundles import read_files
+from services.contracts.families import FamilyEvent
+from services.lifecycle.digest import digest_records
+from services.lifecycle.tests.fold_bench import example, prepared
+from services.lifecycle.tests.step_bench import TOPICS, StepBench
+
+ENTITY = "uscc:91442000XX0000019R"
+
+
+def _complaint(number: int, day: int, version: int = 1) -> FamilyEvent:
+    base = example("complaints", "complaint_received")
+    return prepared(base, record=f"c{number}", matter=f"test/c{number}", day=day, version=version)
+
+
+def _canteen(result: inspections.InspectionResult.ValueType) -> FamilyEvent:
+    event = example("inspections", "inspection_completed")
+    assert isinstance(event, inspections.InspectionEvent)
+    event.inspection_completed.result = result
+    event.inspection_completed.place_type = inspections.PLACE_TYPE_SCHOOL_CANTEEN
+    return prepared(event, record="i1", matter="test/i1", day=10)
+
+
+def _licence(last: tuple[int, int, int], *, version: int = 1) -> FamilyEvent:
+    event = example("registration", "licence_granted")
+    body = event.licence_granted  # type: ignore[union-attr]
+    body.valid_until_date.year, body.valid_until_date.month, body.valid_until_date.day = last
+    body.ClearField("valid_from_date")
+    return prepared(event, record="l1", matter="test/l1", day=-300, version=version)
+
+
+def test_burst_of_complaints_raises_one_alert_with_its_evidence() -> None:
+    """The fifth complaint of a week raises one alert; the sixth does not raise another."""
+    bench = StepBench()
+    for number in range(6):
+        bench.feed(_complaint(number, day=10), day=10)
+    (record,) = bench.alerts
+    assert record.transition == alert_pb2.ALERT_TRANSITION_RAISED
+    assert record.alert.rule.rule_id.startswith("R01")
+    assert record.alert.episode_key == "month:2026-01"
+    assert len(record.alert.evidence) == 5
+    assert record.alert.reason.zh
+    assert record.alert.reason.en
+
+
+def test_withdrawn_fact_clears_the_alert_it_raised() -> None:
+    """When the facts fall below the line again, the alert is closed as withdrawn."""
+    bench = StepBench()
+    for number in range(5):
+        bench.feed(_complaint(number, day=10), day=10)
+    withdrawn = prepared(
+        example("complaints", "complaint_received"),
+        record="c4",
+        matter="test/c4",
+        day=10,
+        version=2,
+        disposition=envelope_pb2.DISPOSITION_WITHDRAWN,
+    )
+    bench.feed(withdrawn, day=11)
+    closed = bench.alerts[-1]
+    assert closed.transition == alert_pb2.ALERT_TRANSITION_CLOSED
+    assert closed.alert.outcome == alert_pb2.ALERT_OUTCOME_WITHDRAWN
+    assert not bench.open_threads()
+
+
+def test_units_may_be_cut_anywhere_without_changing_alert_ids() -> None:
+    """The same records in one unit or in many give the same alert records and the same state."""
+    events = [_complaint(number, day=number % 12) for number in range(40)]
+    whole, cut = StepBench(), StepBench()
+    whole.feed(*events, day=12)
+    for event in events:
+        cut.feed(event, day=12)
+    assert [r.alert_event_id for r in whole.alerts] == [r.alert_event_id for r in cut.alerts]
+    assert whole.alerts
+    digests = [digest_records(bench.store.committed.items()) for bench in (whole, cut)]
+    assert digests[0] == digests[1]
+
+
+def test_canteen_failure_alerts_and_a_conditional_pass_does_not() -> None:
+    """A failed school canteen is warned of at once, one passed with conditions is not."""
+    failed, conditional = StepBench(), StepBench()
+    failed.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
+    conditional.feed(_canteen(inspections.INSPECTION_RESULT_CONDITIONAL), day=10)
+    assert [record.alert.severity for record in failed.alerts] == [alert_pb2.SEVERITY_RED]
+    assert not conditional.alerts
+
+
+def test_old_facts_wake_nobody() -> None:
+    """Facts older than a rule's max age raise nothing: an import is silent."""
+    bench = StepBench()
+    bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=400)
+    assert not bench.alerts
+
+
+def test_licence_expiry_is_warned_of_by_a_tick_and_resolved_by_renewal() -> None:
+    """Thirty days before its last day, with no event at all, a licence raises an alert."""
+    bench = StepBench()
+    bench.feed(_licence((2026, 3, 31)), day=0)
+    for day in range(1, 59):
+        bench.tick(day)
+    assert not bench.alerts
+    bench.tick(59)  # 2026-03-01
+    (record,) = bench.alerts
+    assert record.alert.episode_key == "matter:test/l1:2026-03-31"
+    assert record.cause.due_key
+    renewed = example("registration", "licence_renewed")
+    body = renewed.licence_renewed  # type: ignore[union-attr]
+    body.valid_until_date.year, body.valid_until_date.month, body.valid_until_date.day = 2031, 3, 31
+    body.ClearField("valid_from_date")
+    bench.feed(prepared(renewed, record="l2", matter="test/l1", day=61), day=61)
+    assert bench.alerts[-1].alert.outcome == alert_pb2.ALERT_OUTCOME_RESOLVED
+
+
+def test_many_dates_on_one_day_are_acted_on_in_bounded_units() -> None:
+    """A tick with more dates than fit a unit goes on in the next, and misses none."""
+    bench = StepBench()
+    base = _licence((2026, 3, 31))
+    count = 1_203
+    bench.feed(
+        *(
+            prepared(base, record=f"l{n}", matter=f"test/l{n}", entity=f"E{n}", day=-300)
+            for n in range(count)
+        ),
+        day=0,
+    )
+    bench.tick(60)
+    assert len({record.alert.entity_key for record in bench.alerts}) == count
+    assert len(bench.alerts) == count
+
+
+def test_bad_records_become_dead_letters_and_everything_is_counted() -> None:
+    """What cannot be folded goes to the dead-letter topic as it came; the rest is folded."""
+    bench = StepBench()
+    good = _complaint(1, day=1)
+    poison = bench.record("t.complaints", b"k", b"\xff\xff\xff", 1)
+    bench.run(bench.event_record(good, 1), poison, bench.event_record(good, 1))
+    (letter,) = bench.on(TOPICS.dead_letter)
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value) == (b"k", b"\xff\xff\xff")
+    assert headers["dlq-reason"] == b"NOT_AN_EVENT"
+    assert headers["dlq-offset"] == b"0"
+    counts = state_pb2.RecordCounts.FromString(bench.store.committed[b"!counts|t.complaints"])
+    assert (counts.applied, counts.duplicates, counts.dead_lettered) == (1, 1, 1)
+
+
+def test_link_is_published_for_intakes_and_readers() -> None:
+    """A linked key is announced on the links topic, and taken back when the fact is withdrawn."""
+    bench = StepBench()
+    event = prepared(example("registration", "entity_linked"), record="k1", day=1)
+    bench.feed(event, day=1)
+    link = state_pb2.LinkRecord.FromString(bench.on(TOPICS.links)[-1].value)
+    target = event.entity_linked.to  # type: ignore[union-attr]
+    assert (link.from_key, link.to_key) == (ENTITY, f"{target.scheme}:{target.value}")
+    withdrawn = prepared(
+        example("registration", "entity_linked"),
+        record="k1",
+        day=1,
+        version=2,
+        disposition=envelope_pb2.DISPOSITION_WITHDRAWN,
+    )
+    bench.feed(withdrawn, day=2)
+    assert state_pb2.LinkRecord.FromString(bench.on(TOPICS.links)[-1].value).to_key == ""
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "features.reports_30d >= 1",
+        'features.signal_kinds_30d >= 1 && features.entity_key_scheme == "uscc"',
+        "features.facts_365d == 1",
+    ],
+)
+def test_rule_written_in_a_test_fires_without_a_change_of_code(condition: str) -> None:
+    """A rule is data: any condition over listed features fires once it is in the bundle."""
+    files = [f for f in read_files() if not f.path.startswith("rules/")]
+    template = next(f for f in read_files() if f.path.startswith("rules/R01"))
+    row = yaml.safe_load(template.content)
+    row |= {"id": "R99-written-in-a-test", "condition": condition}
+    row |= {"triggers": ["complaints.report_received"], "window_days": 365}
+    row["evidence"] = [{"event": "complaints.report_received", "within_days": 7}]
+    row["reason"] = {"zh": "{entity_name}测试", "en": "{entity_name} test"}
+    fires = {"reports_30d": 1, "signal_kinds_30d": 1, "entity_key_scheme": "uscc", "facts_365d": 1}
+    row["examples"] = [
+        {"name": "one report", "given": fires, "expect": True},
+        {"name": "nothing", "given": {}, "expect": False},
+    ]
+    content = yaml.safe_dump(row, allow_unicode=True).encode()
+    bench = StepBench(
+        [*files, BundleFile(path="rules/R99-written-in-a-test.yaml", content=content)]
+    )
+    report = prepared(example("complaints", "report_received"), record="p1", day=5)
+    bench.feed(report, day=5)
+    assert [record.alert.rule.rule_id for record in bench.alerts] == ["R99-written-in-a-test"]
+
+
+def test_bundle_that_cannot_be_used_is_dead_lettered_and_the_old_one_stays() -> None:
+    """A broken bundle on the log neither stops the stream nor takes the rules away."""
+    bench = StepBench()
+    broken = RuleBundle(version=2, files=[BundleFile(path="rules/R98-x.yaml", content=b"id: 1")])
+    bench.control(ControlRecord(rule_bundle=broken), day=1)
+    assert dict(bench.on(TOPICS.dead_letter)[0].headers)["dlq-reason"] == b"BUNDLE_INVALID"
+    bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
+    assert len(bench.alerts) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from integration_tests.streaming.harness import make_stream
+from services.local.kafka import LocalKafka
 from services.streaming.exits import ExitCode
 
 EVENTS = 3_000
@@ -43,7 +44,7 @@ def test_stream_with_a_worker_that_joins_and_leaves_is_exact(
 def test_stream_with_a_worker_killed_and_restarted_is_exact(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
-    """A kill -9 comes in the middle of units; the same worker continues from its own local store."""
+    """A kill -9 comes in mid-unit; the same worker continues from its own local store."""
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("only", settings={"session_timeout_s": 6.0, "unit_records": 20}) as worker:
         worker.wait_for("ready: partitions")
@@ -81,3 +82,21 @@ def test_stream_with_a_paused_worker_fences_the_zombie(
             stream.send(300)
             stream.wait_for_entries(len(stream.sent))
     stream.judge()
+
+
+@pytest.mark.timeout(120)
+def test_stream_with_the_broker_killed_is_exact_without_a_restart(run_directory: Path) -> None:
+    """A broker that crashes and returns costs time: transactions are retried, no worker ends."""
+    with LocalKafka(run_directory / "kafka") as kafka:
+        stream = make_stream(kafka.bootstrap_servers, run_directory)
+        with stream.worker("only", slow_s=0.05) as worker:
+            worker.wait_for("ready: partitions")
+            stream.send(EVENTS)
+            kafka.kill()
+            time.sleep(2.0)
+            kafka.start()
+            stream.send(300)
+            stream.wait_for_entries(len(stream.sent), 60)
+            assert worker.process is not None
+            assert worker.process.poll() is None
+        stream.judge()

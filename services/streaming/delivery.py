@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _IDLE_WAIT_S = 0.2
 _HELD_WAIT_S = 0.005
+_COMMIT_TIMEOUT_S = 2.0
 
 
 class DeliveryQueue(ThrowableQueue):  # type: ignore[type-arg]
@@ -302,6 +303,7 @@ async def _seek(
 async def _commit_display(kafka: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
     mine = kafka.assignment()
     try:
-        await kafka.commit({tp: offset for tp, offset in offsets.items() if tp in mine})
+        commit = kafka.commit({tp: offset for tp, offset in offsets.items() if tp in mine})
+        await asyncio.wait_for(commit, _COMMIT_TIMEOUT_S)
     except Exception as error:  # noqa: BLE001  a display must not end the work
         logger.info("group offsets not committed (display only): %r", error)

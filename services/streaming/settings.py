@@ -29,7 +29,7 @@ class EngineSettings:
     """Records taken from the consumer's buffers at a time."""
     partition_fetch_bytes: int = 1 << 20
     """Bytes of one partition in one fetch answer."""
-    backlog_records: int = 8_000
+    backlog_records: int = 2_000
     """Records of one topic-partition held undigested; beyond it (plus a poll) it is not fetched."""
     unit_records: int = 2_000
     """Most records of one unit of work."""

@@ -1,0 +1,330 @@
+"""Units of work of one partition, with a producer that only remembers."""
+
+# ruff: noqa: ARG001, ARG002  Steps are given more than each of them needs.
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from services.streaming.exits import EngineError, ExitCode
+from services.streaming.interface import (
+    PartitionStep,
+    ReadStore,
+    SideRecord,
+    SourceRecord,
+    UnitOutput,
+)
+from services.streaming.merge import Chunk, HoleError, TopicEnd
+from services.streaming.meta import META_KEY, Applied, Meta, decode
+from services.streaming.pacing import Pacer
+from services.streaming.partition import Delivery, Partition, Topics
+from services.streaming.settings import EngineSettings
+from services.streaming.store import PartitionStore, StoreOptions
+from services.streaming.unit_of_work import PartitionProducer
+
+TOPICS = Topics(("control", "events"), "control", "changelog", "timeline")
+EPOCH = 5
+
+Run = Callable[[Sequence[SourceRecord], ReadStore, int], UnitOutput]
+
+
+class ScriptedStep:
+    """Runs what the test gives it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.calls: list[list[str]] = []
+        self.stream_times: list[int] = []
+        self.held = False
+        self.ticks: list[tuple[bytes, bytes] | None] = []
+
+    def run(
+        self, records: Sequence[SourceRecord], store: ReadStore, stream_time_ms: int
+    ) -> UnitOutput:
+        """Remember and run."""
+        self.calls.append([f"{r.topic}{r.offset}" for r in records])
+        self.stream_times.append(stream_time_ms)
+        return self._run(records, store, stream_time_ms)
+
+    def local_index(
+        self, key: bytes, old: bytes | None, new: bytes
+    ) -> Iterable[tuple[bytes, bytes | None]]:
+        """Derive a key from the value."""
+        if new == b"unindexable":
+            raise ValueError(new)
+        return [(b"by-value|" + new, b"")]
+
+    def holds(self, store: ReadStore) -> bool:
+        """Hold while the test says so and no bundle is known."""
+        return self.held and store.get(b"bundle") is None
+
+    def tick(
+        self, stream_time_ms: int, wall_ms: int, store: ReadStore
+    ) -> tuple[bytes, bytes] | None:
+        """Give the next scripted tick."""
+        return self.ticks.pop(0) if self.ticks else None
+
+
+class RememberingProducer:
+    """Keeps transactions instead of sending them."""
+
+    def __init__(self) -> None:
+        self.transactions: list[dict[str, list[tuple[bytes | None, bytes, Any]]]] = []
+        self.offset = 0
+
+    async def commit(
+        self, topics: Sequence[tuple[str, Sequence[tuple[bytes | None, bytes, Any]]]]
+    ) -> dict[str, int]:
+        """Remember, and number the records as one log would."""
+        self.transactions.append({topic: list(records) for topic, records in topics})
+        self.offset += 100
+        return {topic: self.offset for topic, _ in topics}
+
+
+Make = Callable[..., tuple[Partition, ScriptedStep, RememberingProducer]]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Return a maker of an opened partition; its store survives being made again."""
+    stores: list[PartitionStore] = []
+
+    def build(run: Run, **settings: Any) -> tuple[Partition, ScriptedStep, RememberingProducer]:
+        for store in stores:
+            store.close()
+        stores[:] = [PartitionStore(tmp_path / "p", StoreOptions(1 << 20, 1 << 20))]
+        step, producer = ScriptedStep(run), RememberingProducer()
+        partition = Partition(
+            7,
+            EPOCH,
+            TOPICS,
+            cast("PartitionStep", step),
+            stores[0],
+            cast("PartitionProducer", producer),
+            Pacer(10_000.0),
+            EngineSettings(**settings),
+        )
+        partition.restored()
+        partition.open()
+        return partition, step, producer
+
+    yield build
+    for store in stores:
+        store.close()
+
+
+def events(start: int, times: Sequence[int], topic: str = "events") -> Delivery:
+    """Deliver records of a topic, with both topics at their end."""
+    records = [
+        SourceRecord(topic, 7, start + n, time_ms, b"k%d" % n, b"v%d" % n, ())
+        for n, time_ms in enumerate(times)
+    ]
+    end = start + len(times)
+    other = "control" if topic == "events" else "events"
+    ends = [TopicEnd(topic, end, end, 1), TopicEnd(other, 0, 0, 1)]
+    return Delivery(EPOCH, [Chunk(topic, start, end, 1, records)], ends)
+
+
+async def work(partition: Partition, *deliveries: Delivery) -> None:
+    """Let the partition work on deliveries that arrived together."""
+    waiting = list(deliveries)
+
+    def arrived() -> list[Delivery]:
+        taken = waiting.copy()
+        waiting.clear()
+        return taken
+
+    for delivery in deliveries:
+        for chunk in delivery.chunks:
+            partition.add_backlog(chunk)
+    await partition.work(arrived)
+
+
+def keep_all(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+    """Write every record under its key, and an entry."""
+    return UnitOutput(
+        {record.key or b"": record.value or b"" for record in records},
+        [SideRecord("timeline", b"entry", b"%d" % record.offset) for record in records],
+    )
+
+
+async def test_unit_writes_meta_last_to_changelog_and_timeline(make: Make) -> None:
+    """Who has passed META has passed the whole unit, on either topic."""
+    partition, _, producer = make(keep_all)
+    await work(partition, events(0, [10, 20]))
+    transaction = producer.transactions[0]
+    meta = transaction["changelog"][-1]
+    assert [key for key, _, _ in transaction["changelog"]] == [b"k0", b"k1", META_KEY]
+    assert transaction["timeline"] == [(b"entry", b"0", ()), (b"entry", b"1", ()), meta]
+    assert decode(meta[1]) == Meta(1, 20, {"events": Applied(2, 20)})
+
+
+async def test_unit_committed_is_in_the_local_store_with_its_index(make: Make) -> None:
+    """The next unit reads what this one wrote; the position is that of its META record."""
+    partition, _, _ = make(keep_all)
+    await work(partition, events(0, [10]))
+    assert partition.store.get(b"k0") == b"v0"
+    assert partition.store.get(b"by-value|v0") == b""
+    assert (partition.store.position.next_offset, partition.store.position.meta_offset) == (
+        101,
+        100,
+    )
+    assert partition.health.waiting_records == 0
+    assert partition.backlog["events"] == 0
+
+
+async def test_partition_made_again_continues_where_the_state_is(make: Make) -> None:
+    """Positions come from META in the state, never from the group."""
+    partition, _, _ = make(keep_all)
+    await work(partition, events(0, [10, 20, 30]))
+    again, step, _ = make(keep_all)
+    assert again.restored() == {"control": 0, "events": 3}
+    await work(again, events(3, [25]))
+    assert step.stream_times == [30]
+    with pytest.raises(HoleError):
+        await work(again, events(9, [40]))
+
+
+async def test_records_beyond_the_bound_make_several_units(make: Make) -> None:
+    """A unit is bounded; the stream time before each is that of what came before."""
+    partition, step, _ = make(keep_all, unit_records=2)
+    await work(partition, events(0, [10, 20, 30, 40, 50]))
+    assert step.calls == [["events0", "events1"], ["events2", "events3"], ["events4"]]
+    assert step.stream_times == [0, 20, 40]
+
+
+async def test_records_not_taken_are_given_again_first(make: Make) -> None:
+    """A step may end its unit early; what it did not take comes again, and is not applied."""
+
+    def take_one(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+        output = keep_all(records[:1], store, time_ms)
+        output.taken = 1
+        return output
+
+    partition, step, producer = make(take_one)
+    await work(partition, events(0, [10, 20]))
+    assert step.calls == [["events0", "events1"], ["events1"]]
+    metas = [decode(t["changelog"][-1][1]) for t in producer.transactions]
+    assert [meta.applied["events"] for meta in metas] == [Applied(1, 10), Applied(2, 20)]
+    assert partition.health.records == 2
+
+
+async def test_tick_with_much_to_do_spreads_over_units(make: Make) -> None:
+    """A tick is not taken until nothing is left; a crash between finds it again."""
+
+    def fire(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+        done = int(store.get(b"done") or b"0")
+        output = UnitOutput({b"done": b"%d" % (done + 1)})
+        output.taken = 0 if done < 2 else None
+        return output
+
+    partition, step, producer = make(fire)
+    await work(partition, events(0, [10], topic="control"))
+    assert step.calls == [["control0"]] * 3
+    assert [decode(t["changelog"][-1][1]).unit for t in producer.transactions] == [1, 2, 3]
+    assert [len(decode(t["changelog"][-1][1]).applied) for t in producer.transactions] == [0, 0, 1]
+
+
+async def test_holding_step_gets_control_records_one_a_unit(make: Make) -> None:
+    """Before the first bundle the events wait, and no tick behind it is read ahead of them."""
+
+    def learn(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+        output = UnitOutput()
+        if records[0].topic == "control" and records[0].offset == 1:
+            output.changelog[b"bundle"] = b"1"
+        return output
+
+    partition, step, _ = make(learn)
+    step.held = True
+    control = events(0, [20, 30, 40], topic="control")
+    late = Delivery(EPOCH, events(0, [10, 35]).chunks, [TopicEnd("events", 2, 2, 1)])
+    await work(partition, late)
+    assert step.calls == []
+    await work(partition, Delivery(EPOCH, control.chunks, [TopicEnd("control", 3, 3, 1)]))
+    assert step.calls == [["control0"], ["control1"], ["events0", "events1", "control2"]]
+    assert step.stream_times == [0, 20, 30]
+
+
+async def test_tick_that_is_due_rides_with_a_unit_or_goes_alone(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written to the control topic of the partition; alone it needs no META."""
+    partition, step, producer = make(keep_all)
+    await work(partition, events(0, [10]))
+    step.ticks = [(b"hour", b"1"), (b"hour", b"2"), None]
+    monkeypatch.setattr(partition, "_next_tick", 0.0)
+    await work(partition, events(1, [20]))
+    monkeypatch.setattr(partition, "_next_tick", 0.0)
+    await work(partition)
+    monkeypatch.setattr(partition, "_next_tick", 0.0)
+    await work(partition)
+    _, riding, alone = producer.transactions
+    assert riding["control"] == [(b"hour", b"1", ())]
+    assert riding["changelog"][-1][0] == META_KEY
+    assert alone == {"control": [(b"hour", b"2", ())]}
+
+
+async def test_delivery_of_an_old_epoch_is_dropped(make: Make) -> None:
+    """Positions died with their assignment; the new owner fetches the records itself."""
+    partition, step, _ = make(keep_all)
+    old = events(0, [10])
+    await work(partition, Delivery(EPOCH - 1, old.chunks, old.ends))
+    assert step.calls == []
+
+
+async def test_closed_partition_begins_no_unit(make: Make) -> None:
+    """After revocation nothing is written any more."""
+    partition, step, producer = make(keep_all)
+    partition.close()
+    await work(partition, events(0, [10]))
+    assert step.calls == []
+    assert producer.transactions == []
+
+
+def _raise(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+    raise KeyError("defect")
+
+
+def _stage_only(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+    store.stage(b"k", b"1")
+    return UnitOutput()
+
+
+def _unindexable(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+    return UnitOutput({b"k": b"unindexable"})
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (_raise, "step raised on 1 records of partition 7, events@0 to events@0"),
+        (_stage_only, "staged b'k' is not in the output"),
+        (_unindexable, "local_index raised"),
+    ],
+)
+async def test_defect_of_the_step_leaves_no_trace(make: Make, run: Run, reason: str) -> None:
+    """Nothing is sent, the fault carries its exit code and says where."""
+    partition, _, producer = make(run)
+    with pytest.raises(EngineError, match=reason) as caught:
+        await work(partition, events(0, [10]))
+    assert caught.value.code is ExitCode.STEP_FAILED
+    assert producer.transactions == []
+    assert partition.store.get(b"k") is None
+
+
+async def test_units_with_large_output_get_smaller_and_recover(make: Make) -> None:
+    """Output stays near its bound without giving up the unit that went over it."""
+
+    def grow(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+        size = 1_000 if records[0].offset < 100 else 1
+        return UnitOutput({b"%d" % record.offset: b"x" * size for record in records})
+
+    partition, step, _ = make(grow, unit_records=64, unit_output_bytes=16_000)
+    await work(partition, events(0, range(1, 301)))
+    sizes = [len(call) for call in step.calls]
+    assert sizes[0] == 64
+    assert sizes[1] == 15
+    assert sizes[-2] == 64
+    assert sum(sizes) == 300

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,31 @@ def test_topic_with_other_settings_is_refused_by_name(
     expected = r"control\.v1: message\.timestamp\.type is CreateTime, not LogAppendTime"
     with pytest.raises(TopicMismatchError, match=expected):
         ensure_topics(kafka_bootstrap)
+
+
+def test_topic_with_another_partition_count_is_refused_by_name(
+    kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three partitions instead of twelve would tear the families of an entity apart."""
+    monkeypatch.setenv(topics.TOPIC_PREFIX_VARIABLE, f"three-{uuid.uuid4().hex[:8]}.")
+    topic, name = CATALOGUE["control.v1"], topics.name("control.v1")
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        admin.create_topics({name: {"num_partitions": 3, "replication_factor": 1}})
+        admin.wait_for_topics([name])
+    with pytest.raises(TopicMismatchError, match=rf"{name}: 3 partitions, not 12"):
+        ensure_topics(kafka_bootstrap, catalogue=[topic])
+
+
+def test_record_of_a_mebibyte_fits_with_its_wrapping(
+    kafka_bootstrap: str, fresh_topics: Callable[..., str]
+) -> None:
+    """A dead letter that wraps the largest source record is taken by the broker."""
+    fresh_topics(catalogue=[CATALOGUE["dead-letter.v1"]])
+    producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, max_request_size=2 * 1024 * 1024)
+    value = b"x" * (1024 * 1024 + 64 * 1024)
+    sent = producer.send(topics.name("dead-letter.v1"), value).get(SEND_TIMEOUT_SECONDS)
+    producer.close()
+    assert sent.offset == 0
 
 
 def test_broker_killed_comes_back_with_its_records_and_address(

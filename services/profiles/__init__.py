@@ -1,0 +1,1 @@
+"""The query side: unified profiles, timelines and alerts over gRPC."""

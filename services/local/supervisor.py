@@ -127,6 +127,10 @@ class Supervisor:
         """Process number of a child."""
         return self._children[name].process.pid
 
+    def process(self, name: str) -> ManagedProcess:
+        """Process of a child."""
+        return self._children[name].process
+
     def running(self, name: str) -> bool:
         """Return whether a child's process runs now."""
         return self._children[name].process.running()

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kafka import KafkaConsumer, TopicPartition
 from market_supervision.inspections.v1 import inspections_intake_service_pb2 as inspections
 from market_supervision.inspections.v1.inspections_events_pb2 import InspectionEvent
+from market_supervision.intake.v1.intake_pb2 import SubmissionOutcome
 
 from services.contracts import topics
 from services.local.process import ManagedProcess
@@ -153,6 +154,16 @@ def submit_request(event: InspectionEvent) -> inspections.SubmitRequest:
 def batch_request(events: Sequence[InspectionEvent]) -> inspections.BatchSubmitRequest:
     """Return the request that submits many events."""
     return inspections.BatchSubmitRequest(events=events)
+
+
+def submit_all(
+    instance: IntakeInstance, events: Sequence[InspectionEvent]
+) -> list[SubmissionOutcome]:
+    """Submit events as one batch."""
+    with grpc.insecure_channel(instance.address) as channel:
+        answer = batch(channel)(batch_request(events), timeout=30)
+        outcomes: list[SubmissionOutcome] = list(answer.outcomes)
+        return outcomes
 
 
 class LogRecord(NamedTuple):

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from market_supervision.alerts.v1 import alert_service_pb2 as alerts
+from market_supervision.alerts.v1.alert_service_pb2_grpc import AlertServiceStub
+from market_supervision.profiles.v1 import entity_profile_service_pb2 as profiles
+from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import EntityProfileServiceStub
 
 from integration_tests.system.support import (
     accounted,
@@ -15,10 +19,6 @@ from integration_tests.system.support import (
     submit,
     wait_folded,
 )
-from market_supervision.alerts.v1 import alert_service_pb2 as alerts
-from market_supervision.alerts.v1.alert_service_pb2_grpc import AlertServiceStub
-from market_supervision.profiles.v1 import entity_profile_service_pb2 as profiles
-from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import EntityProfileServiceStub
 from services.contracts.event_types import event_type_of
 from services.contracts.examples import load_example
 from services.contracts.families import FAMILIES

@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 from kafka import KafkaConsumer, TopicPartition
-
 from market_supervision.alerts.v1.alert_pb2 import AlertRecord
 from market_supervision.complaints.v1 import complaints_intake_service_pb2 as complaints_messages
 from market_supervision.complaints.v1.complaints_intake_service_pb2_grpc import (
@@ -29,6 +28,7 @@ from market_supervision.registration.v1 import (
 from market_supervision.registration.v1.registration_intake_service_pb2_grpc import (
     RegistrationIntakeServiceStub,
 )
+
 from services.contracts import topics
 from services.contracts.bundles import overridden, read_files
 from services.contracts.families import FAMILIES, FamilyEvent, family_of

@@ -18,6 +18,8 @@ TOPIC_PREFIX_DEFAULT = "market-supervision."
 
 RECORD_BATCH_BYTES_MAX = 2 * 1024 * 1024
 """Largest record batch: a dead letter wraps a source record of 1 MiB with headers and reasons."""
+EVENT_BATCH_BYTES_MAX = 1024 * 1024
+"""Largest record batch of an event topic: whatever stands there fits a dead letter."""
 
 FOR_EVER = "-1"
 
@@ -53,13 +55,15 @@ class Topic:
     timestamp_type: TimestampType = TimestampType.CREATE
     record: bool = False
     """Part of the record: cannot be rebuilt from anything else."""
+    batch_bytes_max: int = RECORD_BATCH_BYTES_MAX
+    """Largest record batch the broker takes, in bytes."""
 
     def settings(self) -> dict[str, str]:
         """Return the broker settings the topic must have."""
         settings = {
             "cleanup.policy": self.cleanup.value,
             "message.timestamp.type": self.timestamp_type.value,
-            "max.message.bytes": str(RECORD_BATCH_BYTES_MAX),
+            "max.message.bytes": str(self.batch_bytes_max),
             "retention.ms": FOR_EVER,
             "retention.bytes": FOR_EVER,
         }
@@ -78,6 +82,7 @@ def _event_topic(family: str, description: str) -> Topic:
         consumers=("lifecycle", family),
         timestamp_type=TimestampType.APPEND,
         record=True,
+        batch_bytes_max=EVENT_BATCH_BYTES_MAX,
     )
 
 

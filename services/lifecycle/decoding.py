@@ -82,8 +82,16 @@ def _guard(record: SourceRecord, family: Family, event: FamilyEvent) -> str:
 def _payload_hash(record: SourceRecord, event: FamilyEvent) -> bytes:
     for name, value in record.headers:
         if name == PAYLOAD_HASH_HEADER:
-            return value
-    raise _invalid(PAYLOAD_HASH_HEADER, event.envelope.event_id, "header missing", "缺少报文摘要")
+            try:
+                return bytes.fromhex(value.decode())
+            except ValueError:
+                break
+    raise _invalid(
+        PAYLOAD_HASH_HEADER,
+        event.envelope.event_id,
+        "missing or not hexadecimal",
+        "缺少报文摘要或格式不符",
+    )
 
 
 def _invalid(field: str, value: object, en: str, zh: str) -> InvalidEventError:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -63,7 +64,8 @@ class LocalSystem:
             environment |= {f"{own}INDEX_DIRECTORY": data, f"{own}SERVER__READY_FILE": str(ready)}
             restart = RestartPolicy()
         elif service == "lifecycle":
-            environment |= {f"{own}DATA_DIR": data, f"{own}STATUS_FILE": str(self.status_file(name))}
+            status = str(self.status_file(name))
+            environment |= {f"{own}DATA_DIR": data, f"{own}STATUS_FILE": status}
             if namespace:
                 environment[f"{own}APP_ID"] = f"{namespace}-lifecycle"
             restart, ready_file = WORKER_RESTARTS, None
@@ -101,13 +103,13 @@ class LocalSystem:
         """
         addresses = {}
         for name in names:
-            port = self.supervisor.wait_ready(name, READY_SECONDS_MAX)
-            addresses[name] = f"127.0.0.1:{port}"
+            address = f"127.0.0.1:{self.supervisor.wait_ready(name, READY_SECONDS_MAX)}"
             poll_until(
-                lambda address=addresses[name]: _serving(address),
+                partial(_serving, address),
                 timeout_seconds=READY_SECONDS_MAX,
                 what=f"{name} is serving",
             )
+            addresses[name] = address
         return addresses
 
     def wait_worker(self, name: str = "lifecycle-0") -> None:

@@ -88,7 +88,7 @@ class StepBench:
         plain = self.record(
             topic, kafka_key(event.envelope.entity_key), event.SerializeToString(), day
         )
-        headers = (("payload-hash", payload_hash(event)),)
+        headers = (("payload-hash", payload_hash(event).hex().encode()),)
         return replace(plain, headers=headers)
 
     def on(self, topic: str) -> list[SideRecord]:

@@ -1,6 +1,6 @@
 """What the projection reads: the committed topics to project, and the ends of the source topics.
 
-One consumer without a group: positions live in the read model, beside the data they speak of.
+No consumer group: positions live in the read model, beside the data they speak of.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,17 +40,10 @@ class CommittedSource:
 
     def __init__(self, bootstrap_servers: str, partitions: Sequence[int]) -> None:
         self._partitions = tuple(partitions)
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers,
-            group_id=None,
-            enable_auto_commit=False,
-            # Positions are always told; one that the log does not have is a matter for the caller.
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-        )
+        self._consumer = _consumer(bootstrap_servers, "read_committed")
+        # Ends are asked for without regard to transactions: one that is just being committed counts
+        # as there, so a read model is not called complete without it.
+        self._ends = _consumer(bootstrap_servers, "read_uncommitted")
         self._projected = {
             TopicPartition(topics.name(topic), p): (p, topic)
             for topic in TOPICS_READ
@@ -63,16 +56,25 @@ class CommittedSource:
         ]
 
     async def start(self) -> None:
-        """Connect. The source topics are assigned only so that their ends are known: never read."""
+        """Connect; nothing is read before positions are told with `seek`."""
         await self._consumer.start()
-        self._consumer.assign([*self._projected, *self._sources])
-        self._consumer.pause(*self._sources)
-        for place in (*self._projected, *self._sources):
-            self._consumer.seek(place, 0)
+        self._consumer.assign(list(self._projected))
+        await self._ends.start()
+        # Assigned only so that the client knows the topics: paused, they are never fetched.
+        everything = [*self._projected, *self._sources]
+        self._ends.assign(everything)
+        self._ends.pause(*everything)
+        for consumer, places in (
+            (self._consumer, list(self._projected)),
+            (self._ends, everything),
+        ):
+            for place in places:
+                consumer.seek(place, 0)
 
     async def stop(self) -> None:
         """Disconnect."""
         await self._consumer.stop()
+        await self._ends.stop()
 
     def seek(self, place: Place, offset: int) -> None:
         """Read a place from an offset on; what was fetched and not handed out is dropped."""
@@ -101,20 +103,34 @@ class CommittedSource:
         return {self._projected[tp]: records for tp, records in polled.items()}
 
     async def projected_ends(self) -> dict[Place, int]:
-        """Return the offset behind the last committed record (or marker) of every place."""
-        ends = await self._consumer.end_offsets(list(self._projected))
+        """Return the offset behind the last record of every place, committed or not yet."""
+        ends = await self._ends.end_offsets(list(self._projected))
         return {self._projected[tp]: int(end) for tp, end in ends.items()}
 
     async def heads(self) -> dict[int, Heads]:
         """Return how far the source topics reach, per partition."""
         asked_ms = now_ms()
-        ends = await self._consumer.end_offsets(self._sources)
+        ends = await self._ends.end_offsets(self._sources)
         return {
             p: Heads(
                 asked_ms, {tp.topic: int(end) for tp, end in ends.items() if tp.partition == p}
             )
             for p in self._partitions
         }
+
+
+def _consumer(bootstrap_servers: str, isolation_level: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        group_id=None,
+        enable_auto_commit=False,
+        # Positions are always told; one that the log does not have is a matter for the caller.
+        auto_offset_reset="none",
+        isolation_level=isolation_level,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    )
 
 
 def _topic_partition(place: Place) -> TopicPartition:

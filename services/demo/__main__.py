@@ -1,0 +1,142 @@
+"""Starts everything, feeds a synthetic city, shows what happens: `python -m services.demo`."""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.demo.feed import Feed, FeedRefusedError
+from services.demo.hints import write_example
+from services.demo.run import Demonstration
+from services.demo.screen import Screen
+from services.demo.season import Season, SeasonFileError, load_season, save_season
+from services.demo.stack import Stack
+from services.importing.errors import ImportingError
+from services.local.environment import local_environment
+from services.local.errors import LocalError
+from services.local.run_directory import owned_run_directory
+from services.runtime import clock
+from services.runtime.kafka_topics import TopicMismatchError
+from services.synthetic.days import CITY_ZONE
+from services.synthetic.identity import ENTITIES_MAX
+
+EXPECTED_ERRORS = (
+    LocalError,
+    ImportingError,
+    FeedRefusedError,
+    SeasonFileError,
+    TopicMismatchError,
+    TimeoutError,
+)
+"""What can go wrong without a defect of this program; told in one line."""
+EXIT_INTERRUPTED = 130
+EXIT_FAILED = 1
+HONEST_WORDS = """
+虚构城市：全部主体均为虚构，统一社会信用代码位于保留区段。
+先以全速载入{years}年历史（规则只看近30天，不惊动任何人），再把最近{days}天压缩播放，每秒{pace:g}条。
+A synthetic city: every entity is invented, in a reserved range of codes.
+First {years} years of its past at full speed (rules look back 30 days: nobody is woken), then its
+last {days} days in time-lapse, {pace:g} records a second. The dates in the records are the real
+ones of these days; only the pace is compressed.
+"""
+
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Run folder: data, logs, endpoints.")] = Path(".run"),
+    seed: Annotated[int, typer.Option(help="Seed of the city.")] = 2026,
+    entities: Annotated[int, typer.Option(min=100, max=20_000, help="Entities of a city.")] = 200,
+    years: Annotated[int, typer.Option(min=2, max=4, help="Years of its past.")] = 2,
+    pace: Annotated[float, typer.Option(min=0.1, max=500, help="Records a second, present.")] = 8.0,
+    *,
+    plain: Annotated[bool, typer.Option(help="Plain lines even on a terminal.")] = False,
+    stay: Annotated[bool, typer.Option(help="Go on when all is fed, until Ctrl-C.")] = True,
+) -> None:
+    """Run the whole system with a synthetic city (以虚构城市演示整个系统)."""
+    console = Console(soft_wrap=True)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        orphans = stack.enter_context(owned_run_directory(folder / "demo"))
+        if orphans:
+            console.print(f"Ended what an earlier run left: {', '.join(orphans)} (已清理上次残留)")
+        console.print("Starting broker and Redis ... (正在启动消息队列与缓存)")
+        local = stack.enter_context(local_environment(folder / "demo" / "data"))
+        services = stack.enter_context(Stack(folder / "demo", local.variables()))
+        published = services.prepare()
+        console.print(f"Topics are there; rule bundle {published.version} in force. (规则已发布)")
+        services.start()
+        season = _season(folder / "demo" / "city.json", seed, entities, years)
+        city = season.city()
+        services.wait_ready()
+        stack.callback((folder / "endpoints.json").unlink, missing_ok=True)
+        _write_endpoints(folder / "endpoints.json", services)
+        example = folder / "example-complaints.jsonl"
+        write_example(example, season.present, ENTITIES_MAX - 1 - season.first_number)
+        took = time.monotonic() - began
+        console.print(f"All services are up after {took:.0f} s; logs in {services.log_directory}")
+        console.print(HONEST_WORDS.format(years=years, days=_present_days(season), pace=pace))
+        feed = Feed(season, city, folder / "demo" / "city.json")
+        with Screen(console, plain=plain or not console.is_terminal) as screen:
+            run = Demonstration(services, feed, screen, pace, example, stay)
+            asyncio.run(run.run())
+            # From here on a second Ctrl-C would leave processes behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if run.first_alert_at is not None:
+            first = run.first_alert_at - began
+            console.print(f"First alert {first:.0f} s after the start. (首个预警)")
+        console.print("Stopping ... (正在停止)")
+    console.print("Everything is stopped. (已全部停止)")
+
+
+def _season(file: Path, seed: int, entities: int, years: int) -> Season:
+    """Return the city to go on with: the one begun, else the next, else the first."""
+    today = clock.utc_now().astimezone(CITY_ZONE).date()
+    season = load_season(file)
+    if season is None:
+        season = Season(seed, entities, years, 0, today - timedelta(days=1))
+    elif season.delivered >= len(season.city().submissions):
+        season = season.next_season(today)
+    save_season(file, season)
+    return season
+
+
+def _present_days(season: Season) -> int:
+    arguments = season.city().arguments
+    return (arguments.present - arguments.present_begins).days + 1
+
+
+def _write_endpoints(file: Path, services: Stack) -> None:
+    file.write_text(json.dumps(services.addresses(), indent=2) + "\n", encoding="utf-8")
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def main() -> None:
+    """Run the command; whatever ends it, what it started is ended first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    try:
+        app()
+    except EXPECTED_ERRORS as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

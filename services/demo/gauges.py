@@ -1,0 +1,81 @@
+"""What the screen measures: rates at the door, lag of stream and view."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from services.contracts import topics
+from services.contracts.families import FAMILIES
+from services.contracts.topics import PARTITIONS
+from services.demo.stack import read_status
+from services.readmodel import freshness
+from services.readmodel.errors import NotReadyError
+from services.readmodel.reader import ReadModelReader
+
+RATE_SECONDS = 5.0
+UNKNOWN = -1
+
+
+class RateMeter:
+    """Events a second by family, over the last five seconds."""
+
+    def __init__(self) -> None:
+        self._readings: deque[tuple[float, Counter[str]]] = deque()
+
+    def read(self, now: float, totals: Mapping[str, int]) -> dict[str, float]:
+        """Take a reading of growing totals at ``now``, monotonic seconds; return the rates."""
+        self._readings.append((now, Counter(totals)))
+        while now - self._readings[0][0] > RATE_SECONDS:
+            self._readings.popleft()
+        began, before = self._readings[0]
+        span = max(now - began, 1.0)
+        names = [family.name for family in FAMILIES]
+        return {name: (totals.get(name, 0) - before[name]) / span for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Records that exist but are not taken in yet, summed over partitions; -1: not known."""
+
+    stream: int
+    """Not yet folded by the stream."""
+    view: int
+    """Not yet in what a query answers."""
+
+
+def stream_lag(status_file: Path) -> int:
+    """Return the stream's lag as its worker tells it; -1 before it knows all ends."""
+    partitions = read_status(status_file).get("partitions", {})
+    if len(partitions) < PARTITIONS:
+        return UNKNOWN
+    event_topics = {topics.name(family.topic) for family in FAMILIES}
+    if any(event_topics - partition["lag"].keys() for partition in partitions.values()):
+        return UNKNOWN
+    return sum(
+        partition["lag"][topic] for partition in partitions.values() for topic in event_topics
+    )
+
+
+async def view_lag(reader: ReadModelReader) -> int:
+    """Return the lag of what queries answer; -1 while that is not known."""
+    try:
+        readings = await asyncio.gather(
+            *(reader.partition_freshness(number) for number in range(PARTITIONS))
+        )
+    except NotReadyError:
+        return UNKNOWN
+    lags = [
+        freshness.of_topic(reading, topics.name(family.topic)).lag_records
+        for reading in readings
+        for family in FAMILIES
+    ]
+    return UNKNOWN if UNKNOWN in lags else sum(lags)
+
+
+async def read_lag(status_file: Path, redis: Redis) -> Lag:
+    """Return both lags."""
+    return Lag(stream_lag(status_file), await view_lag(ReadModelReader(redis)))

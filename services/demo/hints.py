@@ -1,0 +1,49 @@
+"""Three commands to try next, with real values, and a file to import (下一步)."""
+
+from datetime import date
+from pathlib import Path
+
+from google.protobuf.json_format import MessageToJson
+
+from services.synthetic import entities
+from services.synthetic.acts import complaints
+from services.synthetic.acts.complaints import Handling
+from services.synthetic.days import after, moment
+from services.synthetic.records import Records
+
+EXAMPLE_COMPLAINTS = 6
+EXAMPLE_SEED = 12315
+
+
+def write_example(file: Path, present: date, number: int) -> None:
+    """Write complaints about one invented restaurant, enough to raise an alert, as JSON lines.
+
+    ``number`` is that of an entity of no city; all complaints lie in the days before ``present``.
+    """
+    entity = entities.invent(EXAMPLE_SEED, number, entities.RESTAURANT)
+    records = Records(moment(present, 23, 59))
+    for index in range(EXAMPLE_COMPLAINTS):
+        day = after(present, -(index % 3))
+        complaints.complain(records, entity, day, "FOOD_SAFETY", Handling.PENDING)
+    lines = (
+        MessageToJson(submission.event, indent=None, ensure_ascii=False)
+        for submission in records.in_order()
+    )
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def hints(entity_key: str, example: Path) -> str:
+    """Return the text that tells what to try next."""
+    return "\n".join(
+        (
+            "",
+            "Try next, in another terminal / 可在另一终端尝试:",
+            f"  .venv/bin/msctl profile get {entity_key} --full",
+            "      the profile of an entity that has an alert / 查看有预警主体的统一画像",
+            "  .venv/bin/msctl alerts watch",
+            "      alerts as they come / 实时订阅预警",
+            f"  .venv/bin/msctl import {example} --family complaints",
+            f"      {EXAMPLE_COMPLAINTS} complaints about one shop / 导入一批投诉，将触发预警",
+            "",
+        )
+    )

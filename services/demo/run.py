@@ -1,0 +1,106 @@
+"""The demonstration itself: past, present, screen, until it is stopped (演示流程)."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from market_supervision.alerts.v1.alert_pb2 import AlertRecord, AlertTransition
+from redis.asyncio import Redis
+
+from services.demo.alerts import watch
+from services.demo.feed import Feed
+from services.demo.gauges import Lag, RateMeter, read_lag
+from services.demo.hints import hints
+from services.demo.screen import Screen, View
+from services.demo.stack import Stack
+from services.importing.endpoints import Endpoints
+from services.runtime.shutdown import stop_event
+
+SHOW_EVERY_SECONDS = 0.5
+CATCH_UP_SECONDS = 120.0
+PAST = "1/2 载入历史 / loading the past"
+PRESENT = "2/2 时间压缩播放近况 / present, in time-lapse"
+CAUGHT_UP = "已播完，系统继续运行；Ctrl-C 停止 / all fed, still running; Ctrl-C stops"
+
+
+@dataclass(slots=True)
+class Demonstration:
+    """One run over services that are up."""
+
+    stack: Stack
+    feed: Feed
+    screen: Screen
+    per_second: float
+    example: Path
+    stay: bool
+    """Go on after everything was fed, until stopped."""
+    view: View = field(default_factory=View)
+    rates: RateMeter = field(default_factory=RateMeter)
+    first_alert_at: float | None = None
+    """Monotonic seconds at which the first alert was seen."""
+
+    async def run(self) -> None:
+        """Feed and show until Ctrl-C, or until all is fed; raises when a service is lost."""
+        stopping = stop_event()
+        async with Redis.from_url(self.stack.redis) as redis:
+            work = self._start(self._tell_the_city(redis))
+            others = [
+                self._start(watch(self.stack.addresses()["profiles"], self._on_record)),
+                self._start(self._look_after(redis)),
+                self._start(stopping.wait()),
+            ]
+            try:
+                done, _ = await asyncio.wait([work, *others], return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (work, *others):
+                    task.cancel()
+                await asyncio.gather(work, *others, return_exceptions=True)
+
+    @staticmethod
+    def _start(coroutine: Coroutine[Any, Any, object]) -> "asyncio.Task[object]":
+        return asyncio.create_task(coroutine)
+
+    async def _tell_the_city(self, redis: Redis) -> None:
+        endpoints = Endpoints(self.stack.addresses(), "this run")
+        self.view.phase = PAST
+        await self.feed.past(endpoints)
+        await self._caught_up(redis)
+        self.view.phase = PRESENT
+        await self.feed.present(endpoints, self.per_second)
+        await self._caught_up(redis)
+        self.view.phase = CAUGHT_UP
+        if self.stay:
+            await asyncio.Event().wait()
+
+    async def _caught_up(self, redis: Redis) -> None:
+        """Wait until everything sent can be seen; TimeoutError after two minutes."""
+        async with asyncio.timeout(CATCH_UP_SECONDS):
+            while self.view.lag != Lag(0, 0):
+                await asyncio.sleep(SHOW_EVERY_SECONDS)
+                self.view.lag = await read_lag(self.stack.status_file, redis)
+
+    async def _look_after(self, redis: Redis) -> None:
+        while True:
+            for ended in self.stack.check():
+                self.screen.note(f"{ended.name} exited with {ended.exit_code}, starting it again")
+            feed, view, now = self.feed, self.view, time.monotonic()
+            view.day, view.total, view.delivered = feed.day, feed.total, feed.season.delivered
+            view.accepted, view.rates = feed.accepted, self.rates.read(now, feed.accepted)
+            view.lag = await read_lag(self.stack.status_file, redis)
+            self.screen.show(view, now)
+            await asyncio.sleep(SHOW_EVERY_SECONDS)
+
+    def _on_record(self, record: AlertRecord) -> None:
+        if record.transition == AlertTransition.ALERT_TRANSITION_CLOSED:
+            self.view.closed += 1
+        else:
+            self.view.raised += 1
+        self.screen.alert(record)
+        if self.first_alert_at is None:
+            self.first_alert_at = time.monotonic()
+            self.screen.note(hints(record.alert.entity_key, self.example))

@@ -98,7 +98,7 @@ def test_worker_whose_source_lost_its_beginning_ends(
 
 def test_worker_whose_loop_is_wedged_ends(kafka_bootstrap: str, run_directory: Path) -> None:
     """Heartbeats go on in another thread, so only the watchdog can end a wedged worker."""
-    settings = {"session_timeout_s": 6.0, "watchdog_s": 3.0}
+    settings = {"watchdog_s": 3.0}
     stream = make_stream(kafka_bootstrap, run_directory, settings=settings, hang_on=-1)
     with stream.worker("only") as worker:
         worker.wait_for("ready: partitions")

@@ -46,7 +46,7 @@ def test_stream_with_a_worker_killed_and_restarted_is_exact(
 ) -> None:
     """A kill -9 comes in mid-unit; the same worker continues from its own local store."""
     stream = make_stream(kafka_bootstrap, run_directory)
-    with stream.worker("only", settings={"session_timeout_s": 6.0, "unit_records": 20}) as worker:
+    with stream.worker("only", settings={"unit_records": 20}) as worker:
         worker.wait_for("ready: partitions")
         sender = threading.Thread(target=stream.send, args=(EVENTS,))
         sender.start()

@@ -67,7 +67,7 @@ def test_stream_with_ticks_reads_its_own_ticks_back_once(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
     """A tick is a record of its partition, written in a transaction, and read as any other."""
-    settings = {"session_timeout_s": 6.0, "tick_interval_s": 1.0}
+    settings = {"tick_interval_s": 1.0}
     stream = make_stream(kafka_bootstrap, run_directory, settings=settings, ticks=True)
     with stream.worker("only") as worker:
         worker.wait_for("ready: partitions")
@@ -88,7 +88,7 @@ def test_stream_meta_is_the_last_record_of_every_unit_in_both_topics(
 ) -> None:
     """Who has passed a META record has seen the whole unit; units count without a gap."""
     stream = make_stream(kafka_bootstrap, run_directory)
-    with stream.worker("only", settings={"session_timeout_s": 6.0, "unit_records": 10}) as worker:
+    with stream.worker("only", settings={"unit_records": 10}) as worker:
         worker.wait_for("ready: partitions")
         stream.send(600)
         stream.wait_for_entries(600)
@@ -106,7 +106,7 @@ def test_stream_meta_is_the_last_record_of_every_unit_in_both_topics(
 def test_store_of_another_partition_is_wiped_and_read_anew(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
-    """A local store that does not belong to the changelog is recognised by its META record."""
+    """A local store that does not belong to the changelog is recognised by its owner's name."""
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("only") as worker:
         worker.wait_for("ready: partitions")
@@ -119,11 +119,7 @@ def test_store_of_another_partition_is_wiped_and_read_anew(
         (data / "kept").rename(data / "partition-03")
         worker.start()
         worker.wait_for("ready: partitions", times=2)
-        assert (
-            worker.log.read_text().count("is of another changelog")
-            + worker.log.read_text().count("local store is ahead")
-            >= 1
-        )
+        assert worker.log.read_text().count(", not of ") == 2
         stream.send(600)
         stream.wait_for_entries(1_200)
     stream.judge()

@@ -26,6 +26,12 @@ from kafka.admin import KafkaAdminClient
 PARTITIONS = 12
 META = b"\x00meta"
 WORKER = Path(__file__).with_name("worker.py")
+# A session as short as the broker allows; transactions as long as an overloaded machine needs.
+SETTINGS = {
+    "session_timeout_s": 6.0,
+    "transaction_timeout_ms": 30_000,
+    "request_timeout_ms": 30_000,
+}
 
 
 @dataclass
@@ -152,6 +158,7 @@ class Worker:
             "data_dir": str(self.stream.directory / self.name),
             **self.overrides,
         }
+        arguments["settings"] = {**self.stream.arguments["settings"], **arguments["settings"]}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(WORKER), json.dumps(arguments)],
@@ -224,7 +231,7 @@ def make_stream(bootstrap: str, directory: Path, **overrides: Any) -> Stream:
         "timeline_topic": outputs[1],
         "alerts_topic": outputs[2],
         "partition_count": PARTITIONS,
-        "settings": {"session_timeout_s": 6.0},
+        "settings": {**SETTINGS, **overrides.pop("settings", {})},
         **overrides,
     }
     return Stream(bootstrap, directory, arguments)

@@ -53,8 +53,8 @@ class ChangelogReader:
 
         ``progress`` is told the number of records after each write.
 
-        A store that is ahead of the changelog, or whose newest META record the changelog does not
-        hold at its offset, belongs to another changelog: it is wiped and read from the beginning.
+        A store that is ahead of the changelog, or whose newest META record is another one there
+        (the log was truncated under it), is wiped and read from the beginning.
         The end is reached when the fetch *position* is at the end offset: control records of
         transactions take offsets and are never delivered.
         """
@@ -80,7 +80,7 @@ class ChangelogReader:
                 if tp in unproven:
                     unproven.discard(tp)
                     if not _proves(records[0], store):
-                        logger.warning("%s: the local store is of another changelog", tp)
+                        logger.warning("%s: the local store is of another past", tp)
                         store.wipe()
                         self._consumer.seek(tp, begins[tp])
                         continue

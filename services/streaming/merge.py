@@ -13,6 +13,7 @@ Pure: no clock, no I/O. Times are milliseconds since 1970-01-01T00:00Z.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 from itertools import islice
 
 from services.streaming.interface import SourceRecord
@@ -72,10 +73,11 @@ class _Source:
         return max(self.running_max_ms, append_time_ms)
 
 
-@dataclass(slots=True)
-class _Released:
-    record: SourceRecord
-    applied: Applied
+_SortKey = tuple[int, int]
+"""Append time (running maximum) and rank; offsets need no place in it."""
+
+_Released = tuple[SourceRecord, int, int]
+"""A record in its final place, the position after it, and its sort time (plain for speed)."""
 
 
 class Merge:
@@ -151,8 +153,7 @@ class Merge:
         self._release(max_records)
         taken: list[SourceRecord] = []
         size = 0
-        for released in islice(self._released, max_records):
-            record = released.record
+        for record, _, _ in islice(self._released, max_records):
             size += len(record.key or b"") + len(record.value or b"")
             if taken and size > max_bytes:
                 break
@@ -169,16 +170,19 @@ class Merge:
             if not source.chunks:
                 return []
             self._take_run(source, 1, None)
-        first = self._released[0].record
+        first = self._released[0][0]
         return [first] if first.topic == topic else []
 
     def consume(self, count: int) -> None:
         """Account for the first ``count`` records of the last peek."""
+        last: dict[str, _Released] = {}
         for _ in range(count):
             released = self._released.popleft()
-            topic = released.record.topic
-            self._applied[topic] = released.applied
+            topic = released[0].topic
+            last[topic] = released
             self._by_topic[topic].released -= 1
+        for topic, (_, next_offset, time_ms) in last.items():
+            self._applied[topic] = Applied(next_offset, time_ms)
 
     def _note_answer(self, answered_ms: int) -> None:
         if answered_ms < self._latest_answer_ms:
@@ -191,51 +195,68 @@ class Merge:
         self._latest_answer_ms = answered_ms
 
     def _release(self, wanted: int) -> None:
+        """Release up to ``wanted`` records in all, as far as nothing may sort before them."""
         while len(self._released) < wanted:
-            best = min(
-                (source for source in self._sources if source.chunks),
-                key=lambda source: (source.head_time(), source.rank),
-                default=None,
-            )
-            if best is None or not self._take_best(best, wanted - len(self._released)):
+            heads = [(s.head_time(), s.rank, s) for s in self._sources if s.chunks]
+            heapify(heads)
+            if not self._release_runs(heads, self._horizon(), wanted):
                 return
 
-    def _take_best(self, best: _Source, limit: int) -> bool:
-        """Release the run of ``best`` that sorts before all others; False if it must be held."""
-        first = (best.head_time(), best.rank)
-        fetched_ms = best.chunks[0].answered_ms
-        bound: tuple[int, int] | None = None
-        for other in self._sources:
-            if other is best:
-                continue
-            if other.chunks:
-                earliest = (other.head_time(), other.rank)
-            elif other.at_end_ms is not None and other.at_end_ms >= fetched_ms:
-                continue
-            else:
-                earliest = (other.running_max_ms, other.rank)
-                if first >= earliest:
-                    return False
-            bound = earliest if bound is None else min(bound, earliest)
-        self._take_run(best, limit, bound)
-        return True
+    def _horizon(self) -> _SortKey | None:
+        """Return the least key a record may have that is still to come; None: no bound is known.
 
-    def _take_run(self, source: _Source, limit: int, bound: tuple[int, int] | None) -> None:
+        A topic of which nothing is at hand bounds by its running maximum, unless it was at its end
+        no earlier than the newest answer that brought records at hand.
+        """
+        fetched_ms = max((s.chunks[0].answered_ms for s in self._sources if s.chunks), default=0)
+        return min(
+            (
+                (s.running_max_ms, s.rank)
+                for s in self._sources
+                if not s.chunks and (s.at_end_ms is None or s.at_end_ms < fetched_ms)
+            ),
+            default=None,
+        )
+
+    def _release_runs(
+        self, heads: list[tuple[int, int, _Source]], horizon: _SortKey | None, wanted: int
+    ) -> bool:
+        """Release runs until a chunk is used up (True: look again) or nothing more may go (False).
+
+        ``heads`` is a heap of the first records at hand; ranks differ, so sources never compare.
+        """
+        while heads:
+            time_ms, rank, source = heads[0]
+            if horizon is not None and (time_ms, rank) >= horizon:
+                return False
+            bound = min((head[:2] for head in heads[1:3]), default=horizon)
+            if horizon is not None and bound is not None:
+                bound = min(bound, horizon)
+            self._take_run(source, wanted - len(self._released), bound)
+            if source.index == 0:
+                return True
+            if len(self._released) >= wanted:
+                return False
+            heapreplace(heads, (source.head_time(), rank, source))
+        return False
+
+    def _take_run(self, source: _Source, limit: int, bound: _SortKey | None) -> None:
         """Release records of ``source``'s first chunk that sort before ``bound``, at most limit."""
-        chunk = source.chunks[0]
-        last = len(chunk.records) - 1
-        while limit > 0:
-            time_ms = source.head_time()
-            if bound is not None and (time_ms, source.rank) >= bound:
-                return
-            record = chunk.records[source.index]
-            next_offset = chunk.end if source.index == last else record.offset + 1
-            source.running_max_ms = time_ms
-            self._released.append(_Released(record, Applied(next_offset, time_ms)))
-            source.released += 1
-            limit -= 1
-            if source.index == last:
-                source.chunks.popleft()
-                source.index = 0
-                return
-            source.index += 1
+        chunk, rank = source.chunks[0], source.rank
+        records, index, time_ms = chunk.records, source.index, source.running_max_ms
+        stop = min(len(records), index + limit)
+        while index < stop:
+            record = records[index]
+            sort_time = max(time_ms, record.append_time_ms)
+            if bound is not None and (sort_time, rank) >= bound:
+                break
+            time_ms = sort_time
+            index += 1
+            self._released.append((record, record.offset + 1, time_ms))
+        source.released += index - source.index
+        source.index, source.running_max_ms = index, time_ms
+        if index == len(records):
+            record, _, time_ms = self._released[-1]
+            self._released[-1] = (record, chunk.end, time_ms)
+            source.chunks.popleft()
+            source.index = 0

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from services.runtime.topic_ids import topic_ids
 from services.streaming.changelog import ChangelogReader
 from services.streaming.interface import StepFactory
 from services.streaming.pacing import Pacer
@@ -46,9 +47,12 @@ class PartitionFactory:
 
         When this returns, nothing can be written to their output behind this worker's back.
         """
-        partitions = {number: self._make(number, epoch) for number in sorted(numbers)}
-        for number in set(self._stores) - set(partitions):
+        changelog = self.topics.changelog
+        ids = await asyncio.to_thread(topic_ids, self.bootstrap, [changelog])
+        owned = set(numbers)
+        for number in set(self._stores) - owned:
             self._stores.pop(number).close()
+        partitions = {n: self._make(n, epoch, ids[changelog]) for n in sorted(owned)}
         try:
             await asyncio.gather(*(p.producer.fence() for p in partitions.values()))
         except BaseException:
@@ -81,10 +85,10 @@ class PartitionFactory:
             store.close()
         self._stores = {}
 
-    def _make(self, number: int, epoch: int) -> Partition:
+    def _make(self, number: int, epoch: int, changelog_id: str) -> Partition:
         if number not in self._stores:
             path = self._data_dir / f"partition-{number:02d}"
-            self._stores[number] = PartitionStore(path, self._options)
+            self._stores[number] = PartitionStore(path, self._options, f"{changelog_id}/{number}")
         producer = PartitionProducer(self.app_id, number, self.bootstrap, self.settings)
         return Partition(
             number,

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 LocalIndex = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes | None]]]
 
+_OWNER_KEY = b"\x00owner"
 _POSITION_KEY = b"\x00position"
 
 
@@ -80,8 +81,11 @@ class StoreOptions:
 class PartitionStore:
     """The store of one partition, open from assignment to revocation."""
 
-    def __init__(self, path: Path, options: StoreOptions) -> None:
-        """Open the store, creating it, and emptying it if it cannot be read.
+    def __init__(self, path: Path, options: StoreOptions, owner: str) -> None:
+        """Open the store, creating it, and emptying it if it is damaged or another owner's.
+
+        ``owner`` names the changelog topic by its id, and the partition: a topic deleted and made
+        again has the same name and offsets that mean something else.
 
         Raises:
             StoreLockedError: another process has it open.
@@ -93,6 +97,12 @@ class PartitionStore:
         self.meta = Meta()
         self._meta_value: bytes | None = None
         self._load()
+        stored = self.get(_OWNER_KEY)
+        if stored != owner.encode():
+            if stored is not None:
+                logger.warning("local store %s is of %s, not of %s", path, stored.decode(), owner)
+                self.wipe()
+            self._db.put(_OWNER_KEY, owner.encode())
 
     @property
     def meta_value(self) -> bytes | None:
@@ -168,9 +178,12 @@ class PartitionStore:
 
     def wipe(self) -> None:
         """Throw everything away; the position is 0 afterwards."""
+        owner = self.get(_OWNER_KEY)
         self._db.close()
         shutil.rmtree(self.path, ignore_errors=True)
         self._db = self._open()
+        if owner is not None:
+            self._db.put(_OWNER_KEY, owner)
         self._load()
 
     def close(self) -> None:

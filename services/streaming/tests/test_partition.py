@@ -94,7 +94,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     def build(run: Run, **settings: Any) -> tuple[Partition, ScriptedStep, RememberingProducer]:
         for store in stores:
             store.close()
-        stores[:] = [PartitionStore(tmp_path / "p", StoreOptions(1 << 20, 1 << 20))]
+        stores[:] = [PartitionStore(tmp_path / "p", StoreOptions(1 << 20, 1 << 20), "a/7")]
         step, producer = ScriptedStep(run), RememberingProducer()
         partition = Partition(
             7,

@@ -25,7 +25,7 @@ def options() -> StoreOptions:
 @pytest.fixture
 def store(tmp_path: Path, options: StoreOptions) -> Iterator[PartitionStore]:
     """Return an empty store."""
-    opened = PartitionStore(tmp_path / "p", options)
+    opened = PartitionStore(tmp_path / "p", options, "a/0")
     yield opened
     opened.close()
 
@@ -47,10 +47,10 @@ def test_store_reopened_has_records_position_and_meta(
 ) -> None:
     """What a unit wrote is there after a restart, with the position it belongs to."""
     meta = Meta(3, 17, {"a": Applied(5, 17)})
-    store = PartitionStore(tmp_path / "p", options)
+    store = PartitionStore(tmp_path / "p", options, "a/0")
     store.apply(store.prepare([(b"k", b"1"), (META_KEY, encode(meta))], by_value), Position(9, 8))
     store.close()
-    again = PartitionStore(tmp_path / "p", options)
+    again = PartitionStore(tmp_path / "p", options, "a/0")
     assert again.get(b"k") == b"1"
     assert again.position == Position(9, 8)
     assert again.meta == meta
@@ -77,7 +77,7 @@ def test_store_restored_without_intermediate_versions_is_equal(
     put(store, (b"k", b"1"), (b"j", b"1"))
     put(store, (b"k", b"2"))
     put(store, (b"k", b"5"), (b"j", b"4"))
-    compacted = PartitionStore(tmp_path / "q", options)
+    compacted = PartitionStore(tmp_path / "q", options, "a/0")
     put(compacted, (b"k", b"5"), (b"j", b"4"))
     assert list(compacted.scan(b"")) == list(store.scan(b""))
     compacted.close()
@@ -94,20 +94,38 @@ def test_store_wiped_is_empty_and_at_the_beginning(store: PartitionStore) -> Non
 
 def test_store_unreadable_is_made_anew(tmp_path: Path, options: StoreOptions) -> None:
     """The store is disposable: damage costs time, not the service."""
-    store = PartitionStore(tmp_path / "p", options)
+    store = PartitionStore(tmp_path / "p", options, "a/0")
     put(store, (b"k", b"1"))
     store.close()
     (tmp_path / "p" / "CURRENT").write_bytes(b"rubbish")
-    again = PartitionStore(tmp_path / "p", options)
+    again = PartitionStore(tmp_path / "p", options, "a/0")
     assert again.get(b"k") is None
     assert again.position == Position()
     again.close()
 
 
+def test_store_of_another_changelog_is_made_anew(tmp_path: Path, options: StoreOptions) -> None:
+    """A changelog deleted and made again must not be mixed with what its predecessor held."""
+    store = PartitionStore(tmp_path / "p", options, "a/0")
+    put(store, (b"k", b"1"), position=7)
+    store.close()
+    for owner in ("b/0", "b/1"):
+        again = PartitionStore(tmp_path / "p", options, owner)
+        assert again.get(b"k") is None
+        assert again.position == Position()
+        put(again, (b"k", b"2"), position=7)
+        again.wipe()
+        put(again, (b"k", b"2"), position=7)
+        again.close()
+    kept = PartitionStore(tmp_path / "p", options, "b/1")
+    assert kept.get(b"k") == b"2"
+    kept.close()
+
+
 def test_store_open_elsewhere_is_refused(store: PartitionStore, options: StoreOptions) -> None:
     """Two workers must not share a directory."""
     with pytest.raises(StoreLockedError):
-        PartitionStore(store.path, options)
+        PartitionStore(store.path, options, "a/0")
     put(store, (b"k", b"1"))
     assert store.get(b"k") == b"1"
 

@@ -21,7 +21,7 @@ from services.lifecycle import alerting
 from services.lifecycle.alerting import Finding, ThreadChange
 from services.lifecycle.features.catalogue import computed
 from services.lifecycle.features.moment import Moment
-from services.lifecycle.features.windows import days_with
+from services.lifecycle.features.windows import WINDOW_DAYS_MAX, days_with
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.lifecycle.rules.conditions import Condition
 from services.lifecycle.rules.episodes import calendar_episodes, episode_key
@@ -164,8 +164,8 @@ class _Judgement:
         before = list(thread.held_days)
         still = {day for day in before if self._still_holds(key, day)}
         days = sorted(still.union(found))[-HELD_DAYS_MAX:]
-        if not days and len(before) == HELD_DAYS_MAX:
-            days = self._earlier_held_days(key, before[0])
+        if len(days) < len(before) == HELD_DAYS_MAX:
+            days = [*self._earlier_held_days(key, before[0]), *days][-HELD_DAYS_MAX:]
         if not days:
             outcome = alert_pb2.ALERT_OUTCOME_WITHDRAWN
             return alerting.closed(thread, days, outcome, self.view, self.change)
@@ -177,14 +177,21 @@ class _Judgement:
     def _still_holds(self, key: str, day: int) -> bool:
         if self.change.days and day < min(self.change.days):
             return True
+        return self._holds_in(key, day)
+
+    def _holds_in(self, key: str, day: int) -> bool:
+        # A day counts for its facts; that of a date once waited for counts by itself.
+        if not self.rule.row.due and not days_with(self.view, self.rule.day_counters, day, day):
+            return False
         moment = Moment(self.view, day, self.matter_id)
         return _holds(self.rule.condition, moment) and episode_key(self.rule.row, moment) == key
 
     def _earlier_held_days(self, key: str, before_day: int) -> list[int]:
-        """Days before the oldest one that a full thread remembers, on which it holds after all."""
-        first = before_day - self.rule.row.window_days
-        days = days_with(self.view, self.rule.day_counters, first, before_day - 1)
-        return [day for day in days if self._still_holds(key, day)][-HELD_DAYS_MAX:]
+        """Days before the oldest one that a full thread remembers, on which it holds as well."""
+        days = days_with(
+            self.view, self.rule.day_counters, before_day - WINDOW_DAYS_MAX, before_day - 1
+        )
+        return [day for day in days if self._holds_in(key, day)]
 
     def _is_resolved(self) -> bool:
         if self.rule.resolved_when is None:

@@ -1,6 +1,7 @@
 """From the bytes of a data file to a checked rule or calendar, or to a list of problems. Pure."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import yaml
@@ -63,6 +64,7 @@ def read_rule(path: str, content: bytes) -> CompiledRule:
     return rule
 
 
+@lru_cache(maxsize=4)
 def read_calendar(path: str, content: bytes) -> WorkingDays:
     """Return the calendar of a file; BundleError with everything that is wrong with it."""
     return WorkingDays(_read(path, content, CalendarFile).years)

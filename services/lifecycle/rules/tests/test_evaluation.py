@@ -113,7 +113,7 @@ def test_identity_is_fixed_for_ever() -> None:
 
 
 def test_withdrawn_fact_closes_and_its_return_reopens() -> None:
-    """A withdrawal closes the thread with that outcome; the fact stated again opens the same one."""
+    """A withdrawal closes the thread; the fact stated again opens the same one."""
     bundle, view = configured_bundle(), MadeView(TODAY)
     facts = [complaint(TODAY - timedelta(days=n), n) for n in range(5)]
     records = []

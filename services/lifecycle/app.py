@@ -24,6 +24,10 @@ DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
 RECORD_BYTES_MAX = 1_900_000
 """Below the topics' 2 MiB: a dead letter must hold a whole source record and its headers."""
 
+TRANSACTION_TIMEOUT_MS = 30_000
+"""Longer than a unit takes on an overloaded machine: the clock must not fence a live worker.
+A dead one's transaction is ended by whoever takes its partitions, not by this."""
+
 
 def zones(schemes: KeySchemes) -> ZoneOf:
     """Civil days by entity key: in the zone of its scheme."""
@@ -67,6 +71,7 @@ def build_engine(settings: LifecycleSettings) -> Engine:
             session_timeout_s=settings.session_seconds,
             record_bytes=RECORD_BYTES_MAX,
             batch_bytes=RECORD_BYTES_MAX,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         ),
     )
     if settings.status_file is not None:

@@ -18,7 +18,7 @@ from services.contracts import state_keys
 from services.lifecycle.folding.contribution import Contribution, DayOf, contribution_of
 
 OPEN_ALERTS = "open_alerts"
-_CACHE_ENTRIES = 8_192
+_CACHE_ENTRIES = 2_048
 _DAY_BIAS = 1 << 31
 
 ZoneOf = Callable[[str], DayOf]

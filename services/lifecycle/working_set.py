@@ -12,8 +12,10 @@ from services.streaming.interface import ReadStore
 
 M = TypeVar("M", bound=Message)
 
-CACHE_RECORDS_MAX = 20_000
-"""Decoded records kept between units; about 1 KB each."""
+CACHE_RECORDS_MAX = 4_000
+"""Decoded records that a partition keeps between units; about 2 KB each."""
+CACHE_CONTRIBUTIONS_MAX = 1_000
+"""Contributions that a partition keeps between units; about 5 KB each."""
 
 
 class WorkingSet:
@@ -103,7 +105,8 @@ class WorkingSet:
         return value
 
     def _shrink(self) -> None:
-        for cache in (self._records, self._contributions):
-            excess = len(cache) - CACHE_RECORDS_MAX
-            for key in list(cache)[: max(0, excess)]:
-                del cache[key]
+        for key in list(self._records)[: max(0, len(self._records) - CACHE_RECORDS_MAX)]:
+            del self._records[key]
+        excess = len(self._contributions) - CACHE_CONTRIBUTIONS_MAX
+        for key in list(self._contributions)[: max(0, excess)]:
+            del self._contributions[key]

@@ -98,7 +98,8 @@ class Projector:
             self._go_to(place, position)
         self._attached = True
         self._trouble = False
-        log.info("read_model_attached", generation=self._keys.generation)
+        behind = sum(self._goals[at] - (position or 0) for at, position in self._in_redis.items())
+        log.info("read_model_attached", generation=self._keys.generation, offsets_behind=behind)
 
     def _detach(self, error: Exception) -> None:
         """Say once that Redis or Kafka is away; what was in flight is read again."""

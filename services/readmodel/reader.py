@@ -171,15 +171,17 @@ class ReadModelReader:
     async def _ask(self, build: _Build) -> list[Any]:
         try:
             for _ in range(_GENERATION_CHANGES_MAX):
+                # Another call may learn of a new generation while this one waits.
+                keys = self._keys
                 pipeline = self._client.pipeline(transaction=False)
-                pipeline.get(self._keys.serving)
-                build(self._keys, pipeline)
+                pipeline.get(keys.serving)
+                build(keys, pipeline)
                 serving, *answers = await pipeline.execute()
                 if serving is None:
                     raise NotReadyError("the read model is not complete yet (读模型尚未就绪)")
-                if serving.decode() == self._keys.generation:
+                if serving.decode() == keys.generation:
                     return answers
-                self._keys = Keys(serving.decode(), self._keys.namespace)
+                self._keys = Keys(serving.decode(), keys.namespace)
         except TRANSIENT_ERRORS as error:
             raise NotReadyError(f"Redis does not answer: {error} (读模型暂不可用)") from error
         raise NotReadyError("the read model is being replaced (读模型正在切换)")

@@ -20,7 +20,15 @@ from services.importing.field_types import (
     enum_names,
 )
 from services.importing.profile import Each, EventRule, ImportProfile, Value
-from services.importing.sources import Source, Test, compile_source, compile_when, template_columns
+from services.importing.sources import (
+    Lookup,
+    Source,
+    Test,
+    compile_lookup,
+    compile_source,
+    compile_when,
+    template_columns,
+)
 
 EVENT_TIME = "event_time"
 SET_BY_PROFILE_ELSEWHERE = frozenset({"entity_key", "utc_offset_minutes"})
@@ -36,9 +44,13 @@ class FieldRule:
     is_repeated: bool
     is_message: bool
     source: Source
+    lookup: Lookup
+    """The profile's map, for each element."""
     convert: Convert
     separators: str
     required: bool
+    reads_row: bool
+    """Whether the value comes out of the row, and is not a constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +240,11 @@ class _Compiler:
             is_repeated=field.is_repeated,
             is_message=field.message_type is not None,
             source=self.source(value, here),
+            lookup=compile_lookup(value, self._mapping(value)),
             convert=convert,
             separators=value.separators,
             required=value.required,
+            reads_row=value.constant is None,
         )
 
     def _resolve(
@@ -267,7 +281,7 @@ class _Compiler:
                 self.columns.update(template_columns(value.template))
             except ValueError as error:
                 raise place.below("template").error(str(error)) from error
-        return compile_source(value, self._mapping(value))
+        return compile_source(value)
 
     def _mapping(self, value: Value) -> Mapping[str, Any] | None:
         if value.map_file is None:

@@ -16,7 +16,7 @@ from services.importing.compilation import CompiledEvent, CompiledProfile, EachR
 from services.importing.converters import ConversionError, to_moment, to_text
 from services.importing.errors import RowProblem, RowRefusedError
 from services.importing.rows import Row, as_text
-from services.importing.sources import UnlistedValueError
+from services.importing.sources import Raw
 
 VALUE_CHARACTERS_MAX = 200
 """Of a bad value, as much is repeated in the rejects file."""
@@ -62,13 +62,8 @@ def map_row(profile: CompiledProfile, row: Row) -> MappedEvent:
     _set_event_time(event, rule, mapping)
     for envelope_rule in rule.envelope:
         _set_field(event.envelope, envelope_rule, mapping, None)
-    body: Message = getattr(event, rule.arm)
-    body.SetInParent()
-    for body_rule in rule.body:
-        if isinstance(body_rule, EachRule):
-            _set_each(body, body_rule, mapping)
-        else:
-            _set_field(body, body_rule, mapping, None)
+    if event.envelope.disposition == DISPOSITION_ASSERTED or _has_body(rule, row):
+        _set_body(event, rule, mapping)
     if mapping.problems:
         raise RowRefusedError(tuple(mapping.problems))
     return MappedEvent(rule.family, event, rule.columns_by_field)
@@ -132,23 +127,44 @@ def _set_event_time(event: FamilyEvent, rule: CompiledEvent, mapping: _Mapping) 
         event.envelope.utc_offset_minutes = int(offset.total_seconds() // 60)
 
 
+def _has_body(rule: CompiledEvent, row: Row) -> bool:
+    """Tell whether any column of the body holds something: a withdrawal may leave all empty."""
+    for body_rule in rule.body:
+        if isinstance(body_rule, EachRule):
+            if row.value_at(body_rule.column) is not None:
+                return True
+        elif body_rule.reads_row and body_rule.source(row, None).value is not None:
+            return True
+    return False
+
+
+def _set_body(event: FamilyEvent, rule: CompiledEvent, mapping: _Mapping) -> None:
+    body: Message = getattr(event, rule.arm)
+    body.SetInParent()
+    for body_rule in rule.body:
+        if isinstance(body_rule, EachRule):
+            _set_each(body, body_rule, mapping)
+        else:
+            _set_field(body, body_rule, mapping, None)
+
+
 def _set_field(message: Message, rule: FieldRule, mapping: _Mapping, item: Any) -> None:
-    try:
-        raw = rule.source(mapping.row, item)
-    except UnlistedValueError as error:
-        mapping.add(error.raw.column, error.raw.value, error.reason)
-        return
+    raw = rule.source(mapping.row, item)
     if raw.value is None:
         if rule.required:
             mapping.add(raw.column, "", _MISSING)
         return
     values = _elements(raw.value, rule.separators) if rule.is_repeated else [raw.value]
-    try:
-        converted = [rule.convert(value, mapping.row, mapping.zone) for value in values]
-    except ConversionError as error:
-        mapping.add(raw.column, raw.value, error.reason)
-        return
-    _assign(message, rule, converted)
+    converted = []
+    for value in values:
+        try:
+            meant = rule.lookup(Raw(raw.column, value)).value
+            if meant is not None:
+                converted.append(rule.convert(meant, mapping.row, mapping.zone))
+        except ConversionError as error:
+            mapping.add(raw.column, value, error.reason)
+    if converted:
+        _assign(message, rule, converted)
 
 
 def _assign(message: Message, rule: FieldRule, converted: list[Any]) -> None:

@@ -32,21 +32,21 @@ Source = Callable[[Row, Any], Raw]
 """(row, element of `each` or nothing) → what stands there."""
 
 
-def compile_source(value: Value, mapping: Mapping[str, Any] | None) -> Source:
-    """Return the function that finds a field's raw value; `mapping` is the one of map or map_file.
+Lookup = Callable[[Raw], Raw]
+"""What stands there → what it means; raises UnlistedValueError."""
 
-    The function raises UnlistedValueError for a value the mapping does not list, where the profile
-    says to refuse such a row.
+
+def compile_lookup(value: Value, mapping: Mapping[str, Any] | None) -> Lookup:
+    """Return the function that looks a value up in the mapping of a profile, if it has one.
+
+    A value the mapping does not list raises UnlistedValueError, where the profile says to refuse
+    such a row.
     """
-    find = _finder(value)
     if mapping is None:
-        return find
+        return _as_it_is
     folded = _fold(value, mapping)
 
-    def mapped(row: Row, item: Any = _NO_ITEM) -> Raw:
-        raw = find(row, item)
-        if raw.value is None:
-            return raw
+    def look_up(raw: Raw) -> Raw:
         text = as_text(raw.value).strip()
         key = text.upper() if value.ignore_case else text
         if key in folded:
@@ -57,7 +57,11 @@ def compile_source(value: Value, mapping: Mapping[str, Any] | None) -> Source:
             return Raw(raw.column, None)
         raise UnlistedValueError(raw)
 
-    return mapped
+    return look_up
+
+
+def _as_it_is(raw: Raw) -> Raw:
+    return raw
 
 
 def _fold(value: Value, mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +70,8 @@ def _fold(value: Value, mapping: Mapping[str, Any]) -> dict[str, Any]:
     return dict(mapping)
 
 
-def _finder(value: Value) -> Source:
+def compile_source(value: Value) -> Source:
+    """Return the function that finds what stands in a row for a field."""
     if value.item:
         return _element
     if value.constant is not None:

@@ -103,15 +103,11 @@ class _Judgement:
             first = min(self.change.days)
             # A fact may be dated up to 24 hours ahead of the moment it was taken in.
             last = now_day + 1
-            if not self._reaches_all_later_days:
+            if not self.change.standing:
                 last = min(last, max(self.change.days) + row.window_days - 1)
             days.update(days_with(self.view, self.rule.day_counters, max(first, oldest), last))
         judged = sorted(day for day in days if self.rule.raises_on(day))
         return judged[-EVALUATED_DAYS_MAX:]
-
-    @property
-    def _reaches_all_later_days(self) -> bool:
-        return self.change.standing or self.rule.row.scope == "LICENCE"
 
     def _due_days(self) -> Iterator[int]:
         """Days for which the changed matter's own dates make the rule look."""
@@ -133,7 +129,7 @@ class _Judgement:
         if len(shown) < OPEN_ALERTS_SHOWN or not self.change.days:
             return
         first, last = min(self.change.days), self.view.now_day + 1
-        if not self._reaches_all_later_days:
+        if not self.change.standing:
             last = min(last, max(self.change.days) + self.rule.row.window_days - 1)
         for key in calendar_episodes(self.rule.row, self.matter_id, first, last):
             thread = self._thread(key)

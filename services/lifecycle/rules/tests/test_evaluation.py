@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -314,9 +315,9 @@ def test_rule_over_any_feature_fires_without_code_change(name: str) -> None:
     )
     value = value_of(compute([name], view, day_of(TODAY), matter_id), name)
     literal = {bool: str(value).lower(), str: f'"{value}"'}.get(type(value), str(value))
-    given = {name: value}
+    given: dict[str, Any] = {name: value}
     wrong = {bool: not value, str: "another"}.get(type(value), 987_654)
-    other = {name: wrong}
+    other: dict[str, Any] = {name: wrong}
     if holder:
         field = name.rpartition(".")[2]
         given, other = {holder: {field: value}}, {holder: {field: wrong}}

@@ -73,7 +73,9 @@ def demo(
             console.print(f"Ended what an earlier run left: {', '.join(orphans)} (已清理上次残留)")
         console.print("Starting broker and Redis ... (正在启动消息队列与缓存)")
         local = stack.enter_context(local_environment(folder / "demo" / "data"))
-        services = stack.enter_context(Stack(folder / "demo", local.variables()))
+        services = stack.enter_context(
+            Stack(folder / "demo", local.kafka_bootstrap_servers, local.redis_url)
+        )
         published = services.prepare()
         console.print(f"Topics are there; rule bundle {published.version} in force. (规则已发布)")
         services.start()

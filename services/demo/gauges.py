@@ -4,14 +4,11 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-from redis.asyncio import Redis
+from typing import Any
 
 from services.contracts import topics
 from services.contracts.families import FAMILIES
 from services.contracts.topics import PARTITIONS
-from services.demo.stack import read_status
 from services.readmodel import freshness
 from services.readmodel.errors import NotReadyError
 from services.readmodel.reader import ReadModelReader
@@ -47,9 +44,8 @@ class Lag:
     """Not yet in what a query answers."""
 
 
-def stream_lag(status_file: Path) -> int:
-    """Return the stream's lag as its worker tells it; -1 before it knows all ends."""
-    partitions = read_status(status_file).get("partitions", {})
+def stream_lag(partitions: Mapping[str, Any]) -> int:
+    """Return the stream's lag by what its worker tells; -1 before it knows all ends."""
     if len(partitions) < PARTITIONS:
         return UNKNOWN
     event_topics = {topics.name(family.topic) for family in FAMILIES}
@@ -74,8 +70,3 @@ async def view_lag(reader: ReadModelReader) -> int:
         for family in FAMILIES
     ]
     return UNKNOWN if UNKNOWN in lags else sum(lags)
-
-
-async def read_lag(status_file: Path, redis: Redis) -> Lag:
-    """Return both lags."""
-    return Lag(stream_lag(status_file), await view_lag(ReadModelReader(redis)))

@@ -12,11 +12,12 @@ from redis.asyncio import Redis
 
 from services.demo.alerts import watch
 from services.demo.feed import Feed
-from services.demo.gauges import Lag, RateMeter, read_lag
+from services.demo.gauges import Lag, RateMeter, stream_lag, view_lag
 from services.demo.hints import hints
 from services.demo.screen import Screen, View
 from services.demo.stack import Stack
 from services.importing.endpoints import Endpoints
+from services.readmodel.reader import ReadModelReader
 from services.runtime.shutdown import stop_event
 
 SHOW_EVERY_SECONDS = 0.5
@@ -41,15 +42,18 @@ class Demonstration:
     rates: RateMeter = field(default_factory=RateMeter)
     first_alert_at: float | None = None
     """Monotonic seconds at which the first alert was seen."""
+    reader: ReadModelReader | None = None
+    """Set while it runs."""
 
     async def run(self) -> None:
         """Feed and show until Ctrl-C, or until all is fed; raises when a service is lost."""
         stopping = stop_event()
         async with Redis.from_url(self.stack.redis) as redis:
-            work = self._start(self._tell_the_city(redis))
+            self.reader = ReadModelReader(redis)
+            work = self._start(self._tell_the_city())
             others = [
                 self._start(watch(self.stack.addresses()["profiles"], self._on_record)),
-                self._start(self._look_after(redis)),
+                self._start(self._look_after()),
                 self._start(stopping.wait()),
             ]
             try:
@@ -65,33 +69,39 @@ class Demonstration:
     def _start(coroutine: Coroutine[Any, Any, object]) -> "asyncio.Task[object]":
         return asyncio.create_task(coroutine)
 
-    async def _tell_the_city(self, redis: Redis) -> None:
+    async def _tell_the_city(self) -> None:
         endpoints = Endpoints(self.stack.addresses(), "this run")
         self.view.phase = PAST
         await self.feed.past(endpoints)
-        await self._caught_up(redis)
+        await self._caught_up()
         self.view.phase = PRESENT
         await self.feed.present(endpoints, self.per_second)
-        await self._caught_up(redis)
+        await self._caught_up()
         self.view.phase = CAUGHT_UP
         if self.stay:
             await asyncio.Event().wait()
 
-    async def _caught_up(self, redis: Redis) -> None:
+    async def _caught_up(self) -> None:
         """Wait until everything sent can be seen; TimeoutError after two minutes."""
-        async with asyncio.timeout(CATCH_UP_SECONDS):
-            while self.view.lag != Lag(0, 0):
-                await asyncio.sleep(SHOW_EVERY_SECONDS)
-                self.view.lag = await read_lag(self.stack.status_file, redis)
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while (lag := await self._lag()) != Lag(0, 0):
+            if time.monotonic() > deadline:
+                message = f"not caught up after {CATCH_UP_SECONDS:.0f} s: {lag} (处理未跟上)"
+                raise TimeoutError(message)
+            await asyncio.sleep(SHOW_EVERY_SECONDS)
 
-    async def _look_after(self, redis: Redis) -> None:
+    async def _lag(self) -> Lag:
+        assert self.reader is not None
+        return Lag(stream_lag(self.stack.partitions()), await view_lag(self.reader))
+
+    async def _look_after(self) -> None:
         while True:
             for ended in self.stack.check():
                 self.screen.note(f"{ended.name} exited with {ended.exit_code}, starting it again")
             feed, view, now = self.feed, self.view, time.monotonic()
             view.day, view.total, view.delivered = feed.day, feed.total, feed.season.delivered
             view.accepted, view.rates = feed.accepted, self.rates.read(now, feed.accepted)
-            view.lag = await read_lag(self.stack.status_file, redis)
+            view.lag = await self._lag()
             self.screen.show(view, now)
             await asyncio.sleep(SHOW_EVERY_SECONDS)
 

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from market_supervision.alerts.v1.alert_pb2 import Alert, AlertFilter
+from market_supervision.alerts.v1.alert_pb2 import Alert, AlertFilter, AlertState, Phase, Severity
 
 from services.contracts.alert_filter import matcher
 from services.readmodel import alert_index
@@ -18,9 +18,9 @@ def alerts(draw: st.DrawFn) -> Alert:
     made = Alert(
         alert_id=draw(st.binary(min_size=16, max_size=16)).hex(),
         entity_key=draw(ENTITIES),
-        severity=draw(st.sampled_from([1, 2, 3, 4])),
-        phase=draw(st.sampled_from([1, 2, 3])),
-        state=draw(st.sampled_from([1, 2])),
+        severity=draw(st.sampled_from(Severity.values()[1:])),
+        phase=draw(st.sampled_from(Phase.values()[1:])),
+        state=draw(st.sampled_from(AlertState.values()[1:])),
     )
     made.rule.rule_id = draw(RULES)
     made.division.code = draw(CODES)

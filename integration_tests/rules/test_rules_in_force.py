@@ -1,15 +1,19 @@
 """The rows of deploy/config/rules, judged on hand-made views."""
 
-from datetime import UTC, date, datetime
+import random
+from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from market_supervision.alerts.v1 import alert_pb2
 
-from services.contracts.bundles import build_bundle, read_files
 from services.lifecycle.alerting import alert_id
-from services.lifecycle.features.days import day_of
+from services.lifecycle.features.catalogue import compute
+from services.lifecycle.features.days import date_of, day_of
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.lifecycle.rules.evaluation import evaluate
+from services.lifecycle.rules.testing import configured_bundle
 from services.lifecycle.testing import MadeFact, MadeView, changed, made_licence
 from services.lifecycle.view import Change
 
@@ -19,9 +23,16 @@ MARCH_10 = date(2026, 3, 10)
 @pytest.fixture(scope="module")
 def bundle() -> CompiledBundle:
     """The rules as they stand in the configuration."""
-    return CompiledBundle.from_bundle(
-        build_bundle(read_files(), 7, datetime(2026, 1, 1, tzinfo=UTC))
-    )
+    return configured_bundle()
+
+
+def open_episodes(view: MadeView) -> set[tuple[str, str]]:
+    """(rule id, episode) of every open thread."""
+    return {
+        (thread.alert.rule.rule_id, thread.alert.episode_key)
+        for thread in view.threads.values()
+        if thread.alert.state == alert_pb2.ALERT_STATE_OPEN
+    }
 
 
 def complaint(day: date, number: int = 1) -> MadeFact:
@@ -54,6 +65,53 @@ def test_complaint_burst_at_the_fifth_complaint_raises_once(bundle: CompiledBund
         (f.event_id for f in facts[:5]), key=lambda e: e.rpartition("@")[2], reverse=True
     )
     assert not fed(bundle, view, facts[5])
+
+
+FACTS = st.lists(
+    st.tuples(
+        st.integers(0, 420),
+        st.sampled_from(["complaints.complaint_received", "penalties.penalty_decided"]),
+        st.sampled_from(["A", "B"]),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(FACTS, st.randoms(use_true_random=False), st.integers(0, 20))
+def test_open_alerts_follow_from_the_facts_not_from_their_order(
+    drawn: list[tuple[int, str, str]], shuffler: random.Random, taken_back: int
+) -> None:
+    """What stays open is what the rules say of the facts that stand, day by day."""
+    bundle = configured_bundle(max_age_days=36_500)
+    facts = [
+        MadeFact(event_type, day_of(MARCH_10) - back, f"m/{index}", code=code)
+        for index, (back, event_type, code) in enumerate(drawn)
+    ]
+    shuffler.shuffle(facts)
+    view = MadeView(MARCH_10)
+    for fact in facts:
+        view.facts.append(fact)
+        view.apply(evaluate(bundle, view, changed(fact)))
+    for fact in facts[:taken_back]:
+        view.apply(evaluate(bundle, view, view.take_back(fact)))
+
+    expected = set()
+    for fact in facts[taken_back:]:
+        names = [
+            "complaints_7d",
+            "complaints_weekly_mean_prior_90d",
+            "penalties_same_violation_365d",
+        ]
+        features = compute(names, view, fact.day)
+        on = date_of(fact.day)
+        if fact.event_type.startswith("complaints"):
+            line = max(5, 3 * features.complaints_weekly_mean_prior_90d)
+            if features.complaints_7d >= line:
+                expected.add(("R01-complaint-burst", f"month:{on:%Y-%m}"))
+        elif features.penalties_same_violation_365d >= 2:
+            expected.add(("R04-repeat-violator", f"year:{on:%Y}"))
+    assert open_episodes(view) == expected
 
 
 def inspection(day: date, result: str, place_type: str = "school_canteen") -> MadeFact:

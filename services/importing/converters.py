@@ -9,10 +9,7 @@ from typing import Any
 
 from services.contracts.identifiers import fold_width
 from services.contracts.labels import Label
-from services.importing.rows import as_text
-
-EXACT_INTEGER_MAX = 2**53
-"""From here on a spreadsheet's number stands for several whole numbers: digits are lost."""
+from services.importing.rows import EXACT_INTEGER_MAX, as_text
 
 _DATE_FORMS = re.compile(
     r"(?P<year>\d{4})(?:-|/|\.|年)(?P<month>\d{1,2})(?:-|/|\.|月)(?P<day>\d{1,2})日?"

@@ -8,6 +8,9 @@ from typing import Any
 RECORD_COLUMN = "record"
 """The only column under which a JSON line is kept in a rejects file."""
 
+EXACT_INTEGER_MAX = 2**53
+"""From here on a spreadsheet's number stands for several whole numbers: digits are lost."""
+
 COLUMN_SEPARATOR = "."
 """Between the names of nested JSON objects, as in `detail.valid_until`."""
 
@@ -54,12 +57,15 @@ def _empty_to_none(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as a person would write it; whole numbers without a decimal point."""
+    """Return a value as a person would write it; whole numbers without a decimal point.
+
+    A number that lost digits stays in scientific form: written out, it would look like a code.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_INTEGER_MAX:
         return str(int(value))
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()

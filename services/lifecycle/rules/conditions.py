@@ -1,7 +1,7 @@
 """Conditions: CEL expressions over one variable, `features` (预警条件). Pure.
 
 Only what cannot fail at run time is allowed, so that a rule can never stop the stream: no
-division, no conversions from text, no indexing. A ratio is written as a product.
+division, no conversions from text, no patterns, no indexing. A ratio is written as a product.
 """
 
 import re
@@ -25,9 +25,12 @@ _TEXT = re.compile(
 # `features` followed by the path read from it; a leading dot would make it another name.
 _READ = re.compile(r"(?<![\w.])features\b((?:\s*\.\s*[A-Za-z_]\w*)*)")
 _ANY_READ = re.compile(r"\bfeatures\b")
-# What may fail at run time: division, remainder, conversion from text, and an index, which is a
-# bracket after a name, a bracket or a text; a bracket after an operator begins a list.
-_PARTIAL = re.compile(r"[/%]|\b(?:int|uint|bool|bytes|timestamp|duration)\s*\(|[\w)\]\"]\s*\[")
+# What may fail at run time: division, remainder, conversion from text, a pattern (which may be
+# malformed), a map (which may lack a key) and an index, which is a bracket after a name, a bracket
+# or a text; a bracket after an operator begins a list.
+_PARTIAL = re.compile(
+    r"[/%{]|\b(?:int|uint|bool|bytes|timestamp|duration|matches)\s*\(|[\w)\]\"]\s*\["
+)
 _MEMBERSHIP = re.compile(r"\bin\b")
 
 _ENVIRONMENT = cel.NewEnv(
@@ -82,7 +85,7 @@ def _names(text: str) -> frozenset[str]:
     partial = _PARTIAL.search(_MEMBERSHIP.sub("==", bare))
     if partial is not None:
         raise ExpressionError(
-            f"{partial.group().strip()!r} may fail at run time; write a ratio as a product, "
+            f"{partial.group().strip()!r} may fail at run time; a ratio is written as a product, "
             "such as `double(features.a) >= 0.3 * double(features.b)`",
             f"“{partial.group().strip()}”运行时可能出错；比率请写成乘积，"
             "如 `double(features.a) >= 0.3 * double(features.b)`",

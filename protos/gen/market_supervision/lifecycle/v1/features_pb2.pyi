@@ -237,11 +237,11 @@ class MatterFeatures(_message.Message):
     kind: _builtins.str
     """Kind, as in MatterDigest."""
     stage: _builtins.str
-    """Stage."""
+    """Stage. As of a past day this is still today's."""
     open: _builtins.bool
-    """Open."""
+    """Whether it is open. As of a past day this is still today's."""
     outcome: _builtins.str
-    """Outcome code."""
+    """Outcome code. As of a past day this is still today's."""
     result: _builtins.str
     """Result of an inspection or sample; empty: none recorded."""
     findings: _builtins.int

@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,39 +78,51 @@ class Stream:
         with KafkaProducer(bootstrap_servers=self.bootstrap, acks="all") as producer:
             producer.send(topic, key=key, value=value, partition=partition).get(10)
 
-    def read(self, topic: str) -> list[Any]:
-        """Return all committed records of a topic."""
+    @contextmanager
+    def reader(self, topic: str) -> Iterator[Callable[[], list[Any]]]:
+        """Yield a function that returns all committed records of a topic so far."""
+        partitions = [TopicPartition(topic, n) for n in range(PARTITIONS)]
+        records: list[Any] = []
         consumer = KafkaConsumer(
             bootstrap_servers=self.bootstrap,
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
+            fetch_max_wait_ms=100,
         )
-        try:
-            partitions = [TopicPartition(topic, n) for n in range(PARTITIONS)]
-            consumer.assign(partitions)
+
+        def read_on() -> list[Any]:
             ends = consumer.end_offsets(partitions)
-            records: list[Any] = []
             while any(consumer.position(tp) < ends[tp] for tp in partitions):
                 for batch in consumer.poll(timeout_ms=200).values():
-                    records += batch
+                    records.extend(batch)
             return records
+
+        try:
+            consumer.assign(partitions)
+            yield read_on
         finally:
             consumer.close()
+
+    def read(self, topic: str) -> list[Any]:
+        """Return all committed records of a topic."""
+        with self.reader(topic) as read_on:
+            return read_on()
 
     def entries(self) -> list[Any]:
         """Return the timeline's entries, without META."""
         return [r for r in self.read(self.arguments["timeline_topic"]) if r.key != META]
 
-    def wait_for_entries(self, count: int, timeout_s: float = 30.0) -> list[Any]:
+    def wait_for_entries(self, count: int, timeout_s: float = 60.0) -> list[Any]:
         """Wait until the timeline holds ``count`` entries; return them."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            entries = self.entries()
-            if len(entries) >= count:
-                return entries
-            assert time.monotonic() < deadline, f"{len(entries)} of {count} entries"
-            time.sleep(0.2)
+        with self.reader(self.arguments["timeline_topic"]) as read_on:
+            while True:
+                entries = [r for r in read_on() if r.key != META]
+                if len(entries) >= count:
+                    return entries
+                assert time.monotonic() < deadline, f"{len(entries)} of {count} entries"
+                time.sleep(0.1)
 
     def judge(self) -> None:
         """Assert that nothing is lost and nothing doubled, on any topic."""
@@ -178,7 +190,7 @@ class Worker:
         self.process.kill()
         self.process.wait()
 
-    def exit_code(self, timeout_s: float = 30.0) -> int:
+    def exit_code(self, timeout_s: float = 60.0) -> int:
         """Wait for its end and return the code; the log is shown if it does not end."""
         assert self.process is not None
         try:
@@ -186,7 +198,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running:\n{self.log.read_text()[-3000:]}") from None
 
-    def wait_for(self, text: str, timeout_s: float = 30.0, *, times: int = 1) -> None:
+    def wait_for(self, text: str, timeout_s: float = 60.0, *, times: int = 1) -> None:
         """Wait until the log contains a text ``times`` times."""
         deadline = time.monotonic() + timeout_s
         while self.log.read_text().count(text) < times:

@@ -1,8 +1,9 @@
 """Reads a record of an event topic into what the intake index remembers of it. Pure."""
 
 import hashlib
+from collections.abc import Sequence
+from typing import Protocol
 
-from aiokafka import ConsumerRecord
 from google.protobuf.message import DecodeError
 from market_supervision.common.v1.envelope_pb2 import Disposition, EntityKey
 
@@ -37,7 +38,36 @@ def as_submitted(event: FamilyEvent) -> FamilyEvent:
     return submitted
 
 
-def tail_record(family: Family, record: ConsumerRecord) -> TailRecord | None:
+class LogRecord(Protocol):
+    """A record as a consumer of the topic hands it over."""
+
+    @property
+    def partition(self) -> int:
+        """Partition, from 0."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Offset within the partition."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """Append time, ms since 1970-01-01T00:00Z."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The payload."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """The headers, in order."""
+        ...
+
+
+def tail_record(family: Family, record: LogRecord) -> TailRecord | None:
     """Return what the index keeps of ``record``, None when it is no event of the family.
 
     Such bytes got on the topic past the intakes; they are nobody's receipt, and the stream
@@ -73,7 +103,7 @@ def tail_record(family: Family, record: ConsumerRecord) -> TailRecord | None:
     return TailRecord(key, entry, place, is_moved)
 
 
-def _recorded_hash(record: ConsumerRecord) -> bytes | None:
+def _recorded_hash(record: LogRecord) -> bytes | None:
     for name, value in record.headers:
         if name == PAYLOAD_HASH_HEADER:
             try:

@@ -96,6 +96,7 @@ CHINESE_BY_RULE = MappingProxyType(
         "int64.gt": "必须大于 {}",
         "int64.lte": "不得大于 {}",
         "int64.gte_lte": "超出允许范围",
+        "timestamp.gte": "早于允许的最早时间",
         "repeated.min_items": "至少 {} 项",
         "repeated.max_items": "至多 {} 项",
         "repeated.unique": "各项不得重复",

@@ -9,7 +9,7 @@ RELEASED := protos/released/v1.binpb
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-unit test-integration check check-format check-lint check-types \
-	check-architecture check-contracts format protos release-protos bench import-real jars lock \
+	check-architecture check-rules check-contracts format protos release-protos bench import-real jars lock \
 	clean clean-data clean-all
 
 help: ## Show every target
@@ -37,7 +37,7 @@ test-unit: install ## Run the tests that need no server
 test-integration: install ## Run the tests that cross processes
 	$(BIN)/python -m pytest integration_tests $(ARGS)
 
-check: check-format check-lint check-types check-architecture check-contracts ## Run every static check
+check: check-format check-lint check-types check-architecture check-rules check-contracts ## Run every static check
 
 check-format: install ## Check the format of the code
 	$(BIN)/ruff format --check .
@@ -47,6 +47,9 @@ check-lint: install ## Check the code for known mistakes
 
 check-types: install ## Check the types
 	$(BIN)/mypy
+
+check-rules: install ## Check every rule, run its examples, and check its reference page
+	$(BIN)/python -m services.control check > /dev/null && $(BIN)/python -m services.control reference --check
 
 check-architecture: install ## Check who may import whom
 	$(BIN)/lint-imports --no-logo

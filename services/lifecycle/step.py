@@ -4,7 +4,8 @@ Pure: time comes with the records (their append time), state with the store. The
 is returned in one transaction, or nothing of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter as Multiset
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -166,7 +167,10 @@ class LifecycleStep:
             standing=folded.standing,
         )
         bundle = self._bundles.in_force(working, record.append_time_ms)
-        changes = evaluate(bundle, view, change)
+        suppressed: Multiset[str] = Multiset()
+        changes = evaluate(bundle, view, change, suppressed)
+        if suppressed:
+            _count_suppressed(working, suppressed)
         return write_threads(working, self._topics.alerts, decoded.entity_key, changes)
 
     def _control(
@@ -230,6 +234,15 @@ class LifecycleStep:
         return True
 
 
+def _count_suppressed(working: WorkingSet, suppressed: Multiset[str]) -> None:
+    counts = working.change(b"!suppressed", state_pb2.SuppressedCounts)
+    held = {row.rule_id: row for row in counts.rules}
+    for rule_id, changes in suppressed.items():
+        row = held.get(rule_id) or counts.rules.add(rule_id=rule_id)
+        row.changes += changes
+    counts.rules.sort(key=lambda row: row.rule_id)
+
+
 def _subject_type(working: WorkingSet, decoded: DecodedEvent) -> str:
     """The event type a record is about; of one taken back, the type that stood before."""
     arm = decoded.event.WhichOneof("body")
@@ -245,6 +258,3 @@ def _subject_type(working: WorkingSet, decoded: DecodedEvent) -> str:
         return ""
     held = getattr(slot, SLOT_FIELDS[decoded.family.name])
     return held.WhichOneof("body") or ""
-
-
-StepFactory = Callable[[int], LifecycleStep]

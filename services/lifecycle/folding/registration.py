@@ -131,7 +131,7 @@ def licence_expired(fact: Fact, body: events.LicenceExpired, draft: Draft) -> No
     if body.HasField("last_valid_date"):
         _end(licence, "expired", day_of_date(body.last_valid_date, "last_valid_date") + 1)
     else:
-        _end(licence, "expired", fact.day)
+        _end(licence, "expired", fact.day + 1)
 
 
 def licence_revoked(fact: Fact, body: events.LicenceRevoked, draft: Draft) -> None:

@@ -99,6 +99,8 @@ def test_old_facts_wake_nobody() -> None:
     bench = StepBench()
     bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=400)
     assert not bench.alerts
+    counts = state_pb2.SuppressedCounts.FromString(bench.store.committed[b"!suppressed"])
+    assert any(row.rule_id.startswith("R08") and row.changes == 1 for row in counts.rules)
 
 
 def test_licence_expiry_is_warned_of_by_a_tick_and_resolved_by_renewal() -> None:

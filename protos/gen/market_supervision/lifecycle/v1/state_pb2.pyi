@@ -1085,6 +1085,56 @@ class RecordCounts(_message.Message):
 Global___RecordCounts: _TypeAlias = RecordCounts  # noqa: Y015
 
 @_typing.final
+class SuppressedCounts(_message.Message):
+    """Changes that were too old to raise anything, by rule (因时限未触发的次数). Key `!suppressed`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___SuppressedCount]:
+        """Counts sorted by rule id."""
+
+    def __init__(
+        self,
+        *,
+        rules: _abc.Iterable[Global___SuppressedCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuppressedCounts: _TypeAlias = SuppressedCounts  # noqa: Y015
+
+@_typing.final
+class SuppressedCount(_message.Message):
+    """See SuppressedCounts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    rule_id: _builtins.str
+    """Rule id."""
+    changes: _builtins.int
+    """Number of changes whose own day was older than the rule's max age."""
+    def __init__(
+        self,
+        *,
+        rule_id: _builtins.str = ...,
+        changes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "rule_id", b"rule_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuppressedCount: _TypeAlias = SuppressedCount  # noqa: Y015
+
+@_typing.final
 class BundleHistory(_message.Message):
     """Bundles of rules that this partition has met (规则包). Key `!bundles`."""
 

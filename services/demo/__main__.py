@@ -23,9 +23,11 @@ from services.demo.stack import Stack
 from services.importing.errors import ImportingError
 from services.local.environment import local_environment
 from services.local.errors import LocalError
+from services.local.process import end_orphans
 from services.local.run_directory import owned_run_directory
 from services.runtime import clock
 from services.runtime.kafka_topics import TopicMismatchError
+from services.synthetic.city import PRESENT_DAYS, City, build_city
 from services.synthetic.days import CITY_ZONE
 from services.synthetic.identity import ENTITIES_MAX
 
@@ -65,10 +67,12 @@ def demo(
     stay: Annotated[bool, typer.Option(help="Go on when all is fed, until Ctrl-C.")] = True,
 ) -> None:
     """Run the whole system with a synthetic city (以虚构城市演示整个系统)."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, highlight=False)
     began = time.monotonic()
     with ExitStack() as stack:
         orphans = stack.enter_context(owned_run_directory(folder / "demo"))
+        # Also what an interrupt in the middle of a start leaves.
+        stack.callback(end_orphans, folder / "demo")
         if orphans:
             console.print(f"Ended what an earlier run left: {', '.join(orphans)} (已清理上次残留)")
         console.print("Starting broker and Redis ... (正在启动消息队列与缓存)")
@@ -76,11 +80,12 @@ def demo(
         services = stack.enter_context(
             Stack(folder / "demo", local.kafka_bootstrap_servers, local.redis_url)
         )
+        stack.callback(_finish_undisturbed)
         published = services.prepare()
         console.print(f"Topics are there; rule bundle {published.version} in force. (规则已发布)")
         services.start()
-        season = _season(folder / "demo" / "city.json", seed, entities, years)
-        city = season.city()
+        city_file = folder / "demo" / "city.json"
+        season, city = _season_and_city(city_file, seed, entities, years)
         services.wait_ready()
         stack.callback((folder / "endpoints.json").unlink, missing_ok=True)
         _write_endpoints(folder / "endpoints.json", services)
@@ -88,13 +93,11 @@ def demo(
         write_example(example, season.present, ENTITIES_MAX - 1 - season.first_number)
         took = time.monotonic() - began
         console.print(f"All services are up after {took:.0f} s; logs in {services.log_directory}")
-        console.print(HONEST_WORDS.format(years=years, days=_present_days(season), pace=pace))
-        feed = Feed(season, city, folder / "demo" / "city.json")
+        console.print(HONEST_WORDS.format(years=season.years, days=PRESENT_DAYS, pace=pace))
+        feed = Feed(season, city, city_file)
         with Screen(console, plain=plain or not console.is_terminal) as screen:
             run = Demonstration(services, feed, screen, pace, example, stay)
             asyncio.run(run.run())
-            # From here on a second Ctrl-C would leave processes behind.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         if run.first_alert_at is not None:
             first = run.first_alert_at - began
             console.print(f"First alert {first:.0f} s after the start. (首个预警)")
@@ -102,25 +105,26 @@ def demo(
     console.print("Everything is stopped. (已全部停止)")
 
 
-def _season(file: Path, seed: int, entities: int, years: int) -> Season:
+def _season_and_city(file: Path, seed: int, entities: int, years: int) -> tuple[Season, City]:
     """Return the city to go on with: the one begun, else the next, else the first."""
     today = clock.utc_now().astimezone(CITY_ZONE).date()
-    season = load_season(file)
-    if season is None:
-        season = Season(seed, entities, years, 0, today - timedelta(days=1))
-    elif season.delivered >= len(season.city().submissions):
+    season = load_season(file) or Season(seed, entities, years, 0, today - timedelta(days=1))
+    city = build_city(season.arguments)
+    if season.delivered >= len(city.submissions):
         season = season.next_season(today)
+        city = build_city(season.arguments)
     save_season(file, season)
-    return season
-
-
-def _present_days(season: Season) -> int:
-    arguments = season.city().arguments
-    return (arguments.present - arguments.present_begins).days + 1
+    return season, city
 
 
 def _write_endpoints(file: Path, services: Stack) -> None:
     file.write_text(json.dumps(services.addresses(), indent=2) + "\n", encoding="utf-8")
+
+
+def _finish_undisturbed() -> None:
+    """Ignore further signals: a second Ctrl-C while stopping would leave processes behind."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

@@ -43,7 +43,7 @@ def hints(entity_key: str, example: Path) -> str:
             "  .venv/bin/msctl alerts watch",
             "      alerts as they come / 实时订阅预警",
             f"  .venv/bin/msctl import {example} --family complaints",
-            f"      {EXAMPLE_COMPLAINTS} complaints about one shop / 导入一批投诉，将触发预警",
+            f"      {EXAMPLE_COMPLAINTS} complaints: an alert follows / 导入一批投诉，随即触发预警",
             "",
         )
     )

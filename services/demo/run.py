@@ -38,7 +38,7 @@ class Demonstration:
     example: Path
     stay: bool
     """Go on after everything was fed, until stopped."""
-    view: View = field(default_factory=View)
+    view: View = field(default_factory=lambda: View(phase=PRESENT))
     rates: RateMeter = field(default_factory=RateMeter)
     first_alert_at: float | None = None
     """Monotonic seconds at which the first alert was seen."""
@@ -71,7 +71,8 @@ class Demonstration:
 
     async def _tell_the_city(self) -> None:
         endpoints = Endpoints(self.stack.addresses(), "this run")
-        self.view.phase = PAST
+        if self.feed.season.delivered < self.feed.past_total:
+            self.view.phase = PAST
         await self.feed.past(endpoints)
         await self._caught_up()
         self.view.phase = PRESENT

@@ -47,6 +47,7 @@ class Screen:
         self._live = None if plain else Live(console=console, refresh_per_second=4)
         self._recent: deque[AlertRecord] = deque(maxlen=SHOWN_ALERTS)
         self._plain_at = float("-inf")
+        self._plain_line = ""
 
     def __enter__(self) -> Self:
         """Take the terminal over."""
@@ -80,7 +81,10 @@ class Screen:
             self._live.update(Group(_table(view), self._alerts()))
         elif now - self._plain_at >= PLAIN_EVERY_SECONDS:
             self._plain_at = now
-            self.note(_status_line(view))
+            line = _status_line(view)
+            if line != self._plain_line:
+                self._plain_line = line
+                self.note(line)
 
     def _alerts(self) -> Panel:
         lines = [_alert_text(record) for record in self._recent]

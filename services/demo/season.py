@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from services.synthetic.city import City, CityArguments, build_city
+from services.synthetic.city import CityArguments
 
 
 class SeasonFileError(Exception):
@@ -27,16 +27,15 @@ class Season:
     present: date
     delivered: int = 0
 
-    def city(self) -> City:
-        """Tell the city."""
-        return build_city(
-            CityArguments(
-                seed=self.seed,
-                present=self.present,
-                entities=self.entities,
-                years=self.years,
-                first_number=self.first_number,
-            )
+    @property
+    def arguments(self) -> CityArguments:
+        """What decides the city."""
+        return CityArguments(
+            seed=self.seed,
+            present=self.present,
+            entities=self.entities,
+            years=self.years,
+            first_number=self.first_number,
         )
 
     def next_season(self, today: date) -> "Season":

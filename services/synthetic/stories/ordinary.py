@@ -46,7 +46,7 @@ def _annual_reports(city: Chronicle, entity: Entity) -> None:
 
 def _complaints(city: Chronicle, entity: Entity, begin: date) -> None:
     rng = entity.rng
-    often = rng.choice((90, 200, 500))
+    often = rng.choice((150, 400, 900))
     day = after(begin, rng.randrange(often))
     while day <= city.present:
         handling = rng.choice((Handling.AGREED, Handling.TERMINATED, Handling.REFUSED))

@@ -1,7 +1,9 @@
-"""Writes what the stream would write, by the agreed keys and in transactions, for read-side tests."""
+"""Writes what the stream would write: by the agreed keys, and in transactions."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from aiokafka import AIOKafkaProducer
 from market_supervision.alerts.v1.alert_pb2 import (
@@ -68,7 +70,7 @@ class ChangelogWriter:
         self._applied: dict[int, dict[str, Applied]] = {}
         self._units: dict[int, int] = {}
 
-    async def __aenter__(self) -> "ChangelogWriter":
+    async def __aenter__(self) -> Self:
         """Connect."""
         await self._producer.start()
         return self
@@ -107,9 +109,7 @@ class ChangelogWriter:
             (LIFECYCLE, meta.META_KEY, position),
             (TIMELINE, meta.META_KEY, position),
         ):
-            await self._producer.send(
-                topics.name(topic), value, key=key, partition=unit.partition
-            )
+            await self._producer.send(topics.name(topic), value, key=key, partition=unit.partition)
 
 
 def _times(applied: Mapping[str, Applied]) -> list[int]:
@@ -150,7 +150,7 @@ def entity_state(entity_key: str, name: str) -> state_pb2.EntityState:
 def timeline_entry(number: int, *, time_ms: int, version: int = 1) -> TimelineEntry:
     """Return an entry of its own slot for each ``number``."""
     entry = TimelineEntry(
-        entry_id=f"{number * 0x9E3779B97F4A7C15 % (1 << 128):032x}",
+        entry_id=hashlib.sha256(str(number).encode()).hexdigest()[:32],
         event_id=f"event-{number}-{version}",
         event_type="market_supervision.complaints.v1.complaint_received",
         source_record_id=str(number),

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -126,12 +127,12 @@ class Client:
     """Stubs of both services over one channel."""
 
     def __init__(self, service: Service) -> None:
-        port = service.wait_ready()["port"]
-        self.channel = aio.insecure_channel(f"127.0.0.1:{port}")
-        self.profiles: EntityProfileServiceStub = EntityProfileServiceStub(self.channel)
-        self.alerts: AlertServiceStub = AlertServiceStub(self.channel)
+        self.address = f"127.0.0.1:{service.wait_ready()['port']}"
+        self.channel = aio.insecure_channel(self.address)
+        self.profiles = EntityProfileServiceStub(self.channel)
+        self.alerts = AlertServiceStub(self.channel)
 
-    async def __aenter__(self) -> "Client":
+    async def __aenter__(self) -> Self:
         """Return the client."""
         return self
 
@@ -148,7 +149,7 @@ def reason(error: aio.AioRpcError) -> str:
 def error_info(error: aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     """Return the ErrorInfo an error carries."""
     for name, value in error.trailing_metadata() or ():
-        if name == "grpc-status-details-bin":
+        if name == "grpc-status-details-bin" and isinstance(value, bytes):
             status = status_pb2.Status.FromString(value)
             for detail in status.details:
                 info = error_details_pb2.ErrorInfo()
@@ -158,16 +159,21 @@ def error_info(error: aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     raise AssertionError(message)
 
 
-async def eventually(what: str, attempt: object, seconds: float = 10.0) -> object:
+Answer = TypeVar("Answer")
+
+
+async def eventually(
+    what: str, attempt: Callable[[], Awaitable[Answer | None]], seconds: float = 20.0
+) -> Answer:
     """Call ``attempt`` until it answers something true; UNAVAILABLE counts as not yet."""
     deadline = time.monotonic() + seconds
     while True:
+        answer = None
         try:
-            answer = await attempt()  # type: ignore[operator]
+            answer = await attempt()
         except aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise
-            answer = None
         if answer:
             return answer
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"

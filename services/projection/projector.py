@@ -155,6 +155,7 @@ class Projector:
 
     async def _rewind(self, found: Mapping[Place, int | None]) -> None:
         """Go to where Redis is; completeness now reaches as far as the log does today."""
+        await self._writer.register()
         ends = await self._source.projected_ends()
         for place, position in found.items():
             log.warning("position_moved", partition=place[0], topic=place[1], position=position)

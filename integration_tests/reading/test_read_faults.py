@@ -1,0 +1,218 @@
+"""The read side when a part of it is away: it says so, and never that nothing is there."""
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from grpc import aio
+from market_supervision.profiles.v1 import entity_profile_service_pb2 as api
+from market_supervision.profiles.v1.entity_profile_pb2 import SourceFreshness
+from redis.asyncio import Redis
+
+from integration_tests.reading.changelog_writer import (
+    ChangelogWriter,
+    Unit,
+    entity_state,
+    timeline_entry,
+    unit_of,
+)
+from integration_tests.reading.read_side import Client, ReadSide, eventually, reason
+from services.contracts import topics
+from services.contracts.topics import PARTITIONS
+from services.readmodel.keys import partition_of
+from services.readmodel.positions import all_done_fields
+from services.streaming.meta import Applied
+
+ENTITY = "regno:442000000000001"
+REQUEST = api.GetEntityProfileRequest(name=f"entities/{ENTITY}")
+NOW_SECONDS = 2.0
+"""How old an answer may be while everything runs, on a busy machine."""
+
+
+async def _freshness(client: Client) -> dict[str, SourceFreshness]:
+    answer = await client.profiles.GetEntityProfile(REQUEST)
+    return {entry.family: entry for entry in answer.freshness}
+
+
+@pytest.mark.timeout(120)
+async def test_projection_stopped_shows_as_lag_within_two_seconds(side: ReadSide) -> None:
+    """Answers go on, and say how old they are; they are fresh again when the projection is."""
+    async with ChangelogWriter(side.environment["KAFKA_BOOTSTRAP_SERVERS"]) as writer:
+        unit = unit_of(ENTITY)
+        unit.state(entity_state(ENTITY, "x"))
+        await writer.commit([unit])
+    projection = side.projection()
+    projection.wait_ready()
+    async with Client(side.profiles()) as client:
+
+        async def fresh() -> bool:
+            found = await _freshness(client)
+            return all(entry.lag_seconds < NOW_SECONDS for entry in found.values())
+
+        await eventually("all sources are current", fresh)
+        projection.pause()
+        before = {family: e.lag_seconds for family, e in (await _freshness(client)).items()}
+        await asyncio.sleep(2.0)
+        stopped = await _freshness(client)
+        assert all(e.lag_seconds >= before[family] + 1.9 for family, e in stopped.items())
+
+        projection.resume()
+        await eventually("all sources are current again", fresh)
+
+
+@pytest.mark.timeout(120)
+async def test_idle_source_ages_alone(side: ReadSide) -> None:
+    """The time of its newest fact stays where it was; other families' go on, all are current."""
+    bootstrap = side.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    async with ChangelogWriter(bootstrap) as writer:
+        side.projection().wait_ready()
+        async with Client(side.profiles()) as client:
+            seen: list[dict[str, SourceFreshness]] = []
+            for sources in (["complaints.v1", "penalties.v1"], ["complaints.v1"]):
+                applied = {}
+                for topic in sources:
+                    sent = await producer.send_and_wait(
+                        topics.name(topic), b"event", partition=partition_of(ENTITY)
+                    )
+                    applied[topic] = Applied(sent.offset + 1, sent.timestamp)
+                unit = unit_of(ENTITY)
+                unit.state(entity_state(ENTITY, f"after {len(seen)}"))
+                await writer.commit([unit], applied)
+                name = f"after {len(seen)}"
+
+                async def caught_up(name: str = name) -> dict[str, SourceFreshness] | None:
+                    answer = await client.profiles.GetEntityProfile(REQUEST)
+                    found = {entry.family: entry for entry in answer.freshness}
+                    named = answer.profile.registration.name.value == name
+                    current = all(
+                        e.lag_records == 0 and e.lag_seconds < NOW_SECONDS for e in found.values()
+                    )
+                    return found if named and current else None
+
+                seen.append(await eventually("the unit is answered, all current", caught_up))
+                await asyncio.sleep(0.05)
+    await producer.stop()
+
+    first, second = seen
+    assert second["complaints"].last_append_time.ToMilliseconds() > (
+        first["complaints"].last_append_time.ToMilliseconds()
+    )
+    assert second["penalties"].last_append_time == first["penalties"].last_append_time
+    assert not second["inspections"].HasField("last_append_time")
+
+
+@pytest.mark.timeout(120)
+async def test_flushed_redis_is_unavailable_until_complete_never_not_found(
+    side: ReadSide,
+) -> None:
+    """While the view is rebuilt no answer pretends that an entity does not exist."""
+    entities = [f"regno:4420000000{number:05d}" for number in range(3_000)]
+    async with ChangelogWriter(side.environment["KAFKA_BOOTSTRAP_SERVERS"]) as writer:
+        for start in range(0, len(entities), 500):
+            units: dict[int, Unit] = {}
+            for entity in entities[start : start + 500]:
+                unit = units.setdefault(partition_of(entity), unit_of(entity))
+                unit.state(entity_state(entity, entity))
+                unit.entry(entity, timeline_entry(int(entity[-5:]), time_ms=1))
+            await writer.commit(list(units.values()))
+    side.projection(poll_records_max="200").wait_ready()
+    redis = Redis.from_url(side.environment["REDIS_URL"])
+    names = [f"entities/{entity}" for entity in entities[::30]]
+    refusals: set[tuple[grpc.StatusCode, str]] = set()
+    async with Client(side.profiles()) as client:
+        for _ in range(2):
+            await redis.flushall()
+            deadline = time.monotonic() + 40
+            unavailable = 0
+            while True:
+                assert time.monotonic() < deadline
+                try:
+                    batch = await client.profiles.BatchGetEntityProfiles(
+                        api.BatchGetEntityProfilesRequest(names=names)
+                    )
+                except aio.AioRpcError as error:
+                    refusals.add((error.code(), reason(error)))
+                    unavailable += 1
+                    continue
+                assert all(result.HasField("response") for result in batch.results)
+                if unavailable:
+                    break
+    await redis.aclose()
+
+    assert refusals == {(grpc.StatusCode.UNAVAILABLE, "NOT_READY")}
+
+
+@pytest.mark.timeout(120)
+async def test_rebuilt_read_model_equals_the_live_one(side: ReadSide) -> None:
+    """Projected live, in pieces, by restarted projections, or from offset 0: the same content."""
+    bootstrap, url = side.environment["KAFKA_BOOTSTRAP_SERVERS"], side.environment["REDIS_URL"]
+    redis = Redis.from_url(url)
+    async with ChangelogWriter(bootstrap) as writer:
+        projection = side.projection()
+        for step in range(20):
+            units = []
+            for number in range(5):
+                entity = f"regno:44200000000{number:04d}"
+                unit = unit_of(entity)
+                unit.state(entity_state(entity, f"{step}"))
+                unit.entry(entity, timeline_entry(step % 7, time_ms=1_000 * step, version=step))
+                units.append(unit)
+            await writer.commit(units[:1])
+            for unit in units[1:]:
+                await writer.commit([unit])
+            if step == 10:
+                projection.kill()
+                projection = side.projection()
+    projection.wait_ready()
+    done = {name.encode(): b"1" for name in all_done_fields()}
+
+    async def at_the_end() -> dict[bytes, object] | None:
+        content = await _content(redis)
+        positions = [v for k, v in content.items() if k.endswith(b":pos")]
+        expected = {**await _ends(bootstrap), **done}
+        return content if positions == [expected] and b"ms:serving" in content else None
+
+    live = await eventually("all is projected", at_the_end)
+    await redis.flushall()
+    rebuilt = await eventually("all is rebuilt", at_the_end)
+    await redis.aclose()
+
+    assert rebuilt == live
+
+
+async def _content(redis: Redis) -> dict[bytes, object]:
+    """Return everything in Redis but what only says when: heads and META."""
+    content: dict[bytes, object] = {}
+    async for key in redis.scan_iter(count=1000):
+        kind = await redis.type(key)
+        if kind == b"string":
+            content[key] = await redis.get(key)
+        elif kind == b"zset":
+            content[key] = await redis.zrange(key, 0, -1)
+        elif key.endswith(b":pos"):
+            fields: dict[Any, Any] = await redis.hgetall(key)
+            content[key] = {
+                name: value
+                for name, value in fields.items()
+                if not name.endswith((b"heads", b"meta"))
+            }
+        else:
+            content[key] = await redis.hgetall(key)
+    return content
+
+
+async def _ends(bootstrap: str) -> dict[bytes, bytes]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    names = {topics.name(t): t for t in ("lifecycle.v1", "timeline.v1", "links.v1")}
+    places = [TopicPartition(name, p) for name in names for p in range(PARTITIONS)]
+    consumer.assign(places)
+    consumer.pause(*places)
+    ends = await consumer.end_offsets(places)
+    await consumer.stop()
+    return {f"{p.partition}|{names[p.topic]}".encode(): str(e).encode() for p, e in ends.items()}

@@ -2,7 +2,14 @@
 
 import typer
 
-from services.cli import import_command
+from services.cli import (
+    alerts_command,
+    dead_letters_command,
+    import_command,
+    profile_command,
+    rules_command,
+    topics_command,
+)
 
 app = typer.Typer(
     name="msctl",
@@ -17,12 +24,14 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def msctl() -> None:
-    """Make the commands a group even while there is one only."""
-
-
 app.command("import")(import_command.import_)
+app.add_typer(profile_command.app, name="profile")
+app.add_typer(alerts_command.app, name="alerts")
+app.add_typer(dead_letters_command.app, name="dead-letters")
+app.add_typer(rules_command.app, name="rules")
+app.command("topics")(topics_command.show_topics)
+app.command("lag")(topics_command.show_lag)
+app.command("digest")(topics_command.show_digest)
 
 
 def main() -> None:

@@ -6,13 +6,16 @@ from datetime import timedelta
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import InvalidTimestampError
 from market_supervision.control.v1.control_pb2 import ControlRecord, RuleBundle
 
 from services.contracts import topics
 from services.contracts.bundles import is_intact, overridden, read_files
+from services.contracts.topics import TimestampType
 from services.control.publishing import publish_bundle
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.lifecycle.rules.errors import BundleError
+from services.runtime import clock
 
 
 async def bundles_by_partition(bootstrap: str) -> list[list[RuleBundle]]:
@@ -64,4 +67,15 @@ async def test_publishing_wrong_rules_writes_nothing(
     fresh_topics()
     with pytest.raises(BundleError, match=r"rules/R01.*: max_age_days: -1"):
         await publish_bundle(kafka_bootstrap, overridden(read_files(), {"max_age_days": -1}))
+    assert all(not held for held in await bundles_by_partition(kafka_bootstrap))
+
+
+async def test_publishing_that_the_broker_refuses_is_an_error(
+    kafka_bootstrap: str, fresh_topics: Callable[..., str]
+) -> None:
+    """A bundle that a partition does not take is not said to be published, and is nowhere."""
+    fresh_topics(timestamp_type=TimestampType.CREATE)
+    day_ahead = clock.now_ms() + 24 * 3_600_000
+    with pytest.raises(InvalidTimestampError):
+        await publish_bundle(kafka_bootstrap, read_files(), timestamp_ms=day_ahead)
     assert all(not held for held in await bundles_by_partition(kafka_bootstrap))

@@ -130,7 +130,7 @@ async def _write(producer: AIOKafkaProducer, bundle: RuleBundle, timestamp_ms: i
     key = f"{KEY_PREFIX}{bundle.version}".encode()
     value = ControlRecord(rule_bundle=bundle).SerializeToString(deterministic=True)
     async with producer.transaction():
-        for partition in range(topics.PARTITIONS):
+        sent = [
             await producer.send(
                 topics.name("control.v1"),
                 key=key,
@@ -138,6 +138,10 @@ async def _write(producer: AIOKafkaProducer, bundle: RuleBundle, timestamp_ms: i
                 partition=partition,
                 timestamp_ms=timestamp_ms,
             )
+            for partition in range(topics.PARTITIONS)
+        ]
+        # A record that the broker refuses does not by itself keep the others from being committed.
+        await asyncio.gather(*sent)
 
 
 def _published(bundle: RuleBundle, *, is_new: bool) -> Published:

@@ -35,6 +35,8 @@ from services.contracts.families import FAMILIES, FamilyEvent, family_of
 from services.control.publishing import publish
 from services.lifecycle.digest import ViewDigest, digest_records
 from services.local.waiting import poll_until
+from services.streaming.meta import META_KEY
+from services.streaming.meta import decode as decode_meta
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +135,81 @@ def wait_folded(bootstrap_servers: str, *, seconds: float = 120) -> RecordCounts
     return counts(bootstrap_servers)
 
 
-def publish_rules(bootstrap_servers: str, *, max_age_days: int | None = None) -> None:
-    """Publish the committed rules; with ``max_age_days`` so that they look back that far."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a log came to: equal for two runs over it, whatever happened to either."""
+
+    view: ViewDigest
+    alert_event_ids: tuple[str, ...]
+    """Of every committed record of the alerts topic, sorted; a doubled one stands twice."""
+    became: str
+    """What became of the records of the event topics."""
+
+    def explain(self, other: "Outcome") -> str:
+        """Return where two outcomes differ; empty where they do not."""
+        ours, theirs = self.view.entities, other.view.entities
+        entities = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
+        alerts = set(self.alert_event_ids) ^ set(other.alert_event_ids)
+        parts = {
+            "entities that differ": entities[:5],
+            "alerts of one only": sorted(alerts)[:5],
+            "doubled": [i for i in self.alert_event_ids if self.alert_event_ids.count(i) > 1][:5],
+            "counts": [] if self.became == other.became else [self.became, other.became],
+        }
+        return "; ".join(f"{name}: {value}" for name, value in parts.items() if value)
+
+
+def outcome(bootstrap_servers: str) -> Outcome:
+    """What the log of the current prefix came to, from the raw topics."""
+    return Outcome(
+        view=view_digest(bootstrap_servers),
+        alert_event_ids=tuple(sorted(r.alert_event_id for r in alert_records(bootstrap_servers))),
+        became=str(counts(bootstrap_servers)),
+    )
+
+
+def wait_applied(bootstrap_servers: str, *, seconds: float = 300) -> None:
+    """Wait until the newest META of each partition has passed every record lifecycle reads."""
+    sources = ("control.v1", *(family.topic for family in FAMILIES))
+    ends = {
+        (raw.partition, topics.name(short)): raw.offset
+        for short in sources
+        for raw in read_topic(bootstrap_servers, short)
+    }
+
+    def missing() -> list[tuple[int, str]]:
+        newest = {
+            record.partition: decode_meta(record.value).applied
+            for record in read_topic(bootstrap_servers, "lifecycle.v1")
+            if record.key == META_KEY
+        }
+        return [
+            (partition, topic)
+            for (partition, topic), offset in ends.items()
+            if topic not in newest.get(partition, {})
+            or newest[partition][topic].next_offset <= offset
+        ]
+
+    poll_until(
+        lambda: not missing(),
+        timeout_seconds=seconds,
+        what="everything on the log is applied",
+        interval_seconds=2.0,
+    )
+
+
+def publish_rules(
+    bootstrap_servers: str, *, max_age_days: int | None = None, timestamp_ms: int | None = None
+) -> None:
+    """Publish the committed rules.
+
+    With ``max_age_days`` they look back that far; ``timestamp_ms`` is the records' time where
+    topics take it from their writers.
+    """
     files = read_files()
     if max_age_days is not None:
         files = overridden(files, {"max_age_days": max_age_days})
-    publish(bootstrap_servers, files)
+    publish(bootstrap_servers, files, timestamp_ms=timestamp_ms)
 
 
 INTAKE_STUBS: dict[str, tuple[Any, Any]] = {

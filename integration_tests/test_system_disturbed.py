@@ -1,0 +1,184 @@
+"""The view and the alerts of a log do not depend on what happened to its readers.
+
+One log, the synthetic city's two years, is read again and again: once by a worker that nobody
+disturbs and that finds all of it there, then, copied under another prefix, by workers that are
+killed, joined and left while it is being written. The copies are equal in bytes, partitions, order
+and append times, so everything that follows from them must be equal too, but for positions. That
+the undisturbed run is right is known from elsewhere: its open alerts are the city's own list.
+
+Who judges reads the raw topics, committed records only.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from market_supervision.alerts.v1.alert_pb2 import ALERT_STATE_OPEN
+
+from integration_tests.system.city_log import CityLog, Feed, city_log, make_time_lapse_topics
+from integration_tests.system.support import (
+    Outcome,
+    alert_records,
+    outcome,
+    publish_rules,
+    read_topic,
+    wait_applied,
+)
+from services.contracts.topics import TOPIC_PREFIX_VARIABLE
+from services.local.run_directory import owned_run_directory
+from services.local.system import LocalSystem
+from services.local.waiting import poll_until
+from services.synthetic.expectations import AlertEnd
+
+pytestmark = pytest.mark.timeout(600)
+
+ENTITIES = 130
+KILLS = 3
+SEED = 7
+ALL_DAYS = 36_500
+SESSION_SECONDS = "6"
+
+
+@contextmanager
+def lapsed_system(
+    kafka_bootstrap: str, redis_url: str, directory: Path, prefix: str
+) -> Iterator[LocalSystem]:
+    """A system, nothing of it started, on topics of its own that take the writer's times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TOPIC_PREFIX_VARIABLE, prefix)
+        make_time_lapse_topics(kafka_bootstrap)
+        begins_ms = city_log(ENTITIES).begins_ms
+        publish_rules(kafka_bootstrap, max_age_days=ALL_DAYS, timestamp_ms=begins_ms - 1)
+        extra = {"MARKET_SUPERVISION_LIFECYCLE__SESSION_SECONDS": SESSION_SECONDS}
+        with owned_run_directory(directory):
+            system = LocalSystem(directory, kafka_bootstrap, redis_url, prefix, extra)
+            try:
+                yield system
+            finally:
+                system.stop()
+
+
+@pytest.fixture(scope="module")
+def log() -> CityLog:
+    """The log that every run reads."""
+    return city_log(ENTITIES)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    kafka_bootstrap: str, redis_url: str, session_directory: Path, log: CityLog
+) -> Outcome:
+    """What the log comes to when it is complete before one worker reads it, and nothing happens."""
+    directory = session_directory / "undisturbed"
+    with lapsed_system(kafka_bootstrap, redis_url, directory, f"calm-{os.getpid()}.") as system:
+        feed = Feed(kafka_bootstrap, log.records)
+        feed.start()
+        feed.finish()
+        system.start("lifecycle-0")
+        wait_applied(kafka_bootstrap)
+        assert not system.supervisor.check()
+        last = {record.alert.alert_id: record.alert for record in alert_records(kafka_bootstrap)}
+        open_alerts = {
+            (alert.rule.rule_id.partition("-")[0], alert.entity_key, alert.episode_key)
+            for alert in last.values()
+            if alert.state == ALERT_STATE_OPEN
+        }
+        expected = {
+            (each.rule, each.entity_key, each.episode_key)
+            for each in log.city.expected
+            if each.end is AlertEnd.OPEN
+        }
+        assert open_alerts == expected
+        assert not read_topic(kafka_bootstrap, "dead-letter.v1")
+        found = outcome(kafka_bootstrap)
+        assert len(set(found.alert_event_ids)) == len(found.alert_event_ids)
+        return found
+
+
+@pytest.fixture
+def system(kafka_bootstrap: str, redis_url: str, run_directory: Path) -> Iterator[LocalSystem]:
+    """A system for one disturbed run."""
+    prefix = f"{run_directory.name}."
+    with lapsed_system(kafka_bootstrap, redis_url, run_directory / "system", prefix) as system:
+        yield system
+
+
+@contextmanager
+def feeding(kafka_bootstrap: str, log: CityLog) -> Iterator[Feed]:
+    """Feed the log while the block meddles; all of it is fed at the end."""
+    feed = Feed(kafka_bootstrap, log.records)
+    feed.start()
+    try:
+        yield feed
+        assert feed.in_the_middle, f"at {feed.position} of {len(log.records)}"
+    finally:
+        feed.finish()
+
+
+def _taken(system: LocalSystem, worker: str) -> int:
+    """Records this very process of a worker took since it was assigned partitions."""
+    status = system.worker_status(worker)
+    if not status.get("ready") or status.get("pid") != system.process(worker).pid:
+        return 0
+    partitions = status["partitions"]
+    assert isinstance(partitions, dict)
+    return sum(part["records"] for part in partitions.values())
+
+
+def _wait_taken(system: LocalSystem, worker: str, count: int) -> None:
+    poll_until(
+        lambda: _taken(system, worker) >= count,
+        timeout_seconds=120,
+        what=f"{worker} took {count} records",
+    )
+
+
+def _kill_and_bring_back(system: LocalSystem, worker: str) -> None:
+    system.process(worker).kill()
+    exits = poll_until(system.supervisor.check, what=f"the death of {worker} is seen")
+    assert [(each.name, each.exit_code) for each in exits] == [(worker, -9)]
+    poll_until(
+        lambda: system.supervisor.check() or system.supervisor.running(worker),
+        what=f"{worker} is back",
+    )
+
+
+def test_worker_killed_in_mid_feed_comes_to_the_same(
+    system: LocalSystem, kafka_bootstrap: str, log: CityLog, undisturbed: Outcome
+) -> None:
+    """Killed at random moments of the feed and restarted: equal view, each alert record once."""
+    rng = random.Random(SEED)
+    system.start("lifecycle-0")
+    with feeding(kafka_bootstrap, log):
+        for _ in range(KILLS):
+            _wait_taken(system, "lifecycle-0", rng.randint(20, 120))
+            time.sleep(rng.random())
+            _kill_and_bring_back(system, "lifecycle-0")
+    wait_applied(kafka_bootstrap)
+    found = outcome(kafka_bootstrap)
+    assert found == undisturbed, found.explain(undisturbed)
+    assert system.supervisor.check() == []
+
+
+def test_second_worker_that_joins_and_leaves_comes_to_the_same(
+    system: LocalSystem, kafka_bootstrap: str, log: CityLog, undisturbed: Outcome
+) -> None:
+    """Partitions go to a second worker and come back on SIGTERM: equal view, each alert once."""
+    system.start("lifecycle-0")
+    with feeding(kafka_bootstrap, log):
+        _wait_taken(system, "lifecycle-0", 50)
+        system.start("lifecycle-1")
+        _wait_taken(system, "lifecycle-1", 30)
+        owned = [set(system.worker_status(f"lifecycle-{n}")["partitions"]) for n in (0, 1)]  # type: ignore[call-overload]
+        assert owned[0]
+        assert owned[1]
+        assert system.supervisor.stop("lifecycle-1") == 0
+        assert system.supervisor.check() == []
+        _wait_taken(system, "lifecycle-0", 30)
+    wait_applied(kafka_bootstrap)
+    found = outcome(kafka_bootstrap)
+    assert found == undisturbed, found.explain(undisturbed)

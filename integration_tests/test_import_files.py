@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.importing.endpoints import ENDPOINTS_VARIABLE, Endpoints
+from services.contracts.topics import TOPIC_PREFIX_VARIABLE
+from services.importing.endpoints import ENDPOINTS_VARIABLE
 from services.importing.log_counts import count_log
-from services.importing.own_services import OwnIntake
-from services.local.environment import KAFKA_VARIABLE
+from services.local.system import INTAKES, LocalSystem
+from services.runtime.kafka_topics import ensure_topics
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 EXIT_OK = 0
@@ -25,35 +28,22 @@ EXIT_USAGE = 2
 EXIT_REJECTED = 4
 EXIT_UNKNOWN = 5
 
-FAMILIES = ("registration", "inspections", "complaints", "penalties")
 
-
-@pytest.fixture
-def intakes(
-    kafka_bootstrap: str,
-    fresh_topics: Callable[..., str],
-    run_directory: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[dict[str, OwnIntake]]:
-    """Run the four intakes on topics of the test's own."""
-    fresh_topics()
-    monkeypatch.setenv(KAFKA_VARIABLE, kafka_bootstrap)
-    started = {name: OwnIntake(name, run_directory, kafka_bootstrap) for name in FAMILIES}
-    try:
-        for intake in started.values():
-            intake.start()
-        yield started
-    finally:
-        for intake in started.values():
-            intake.process.stop()
-
-
-@pytest.fixture
-def endpoints(intakes: dict[str, OwnIntake], monkeypatch: pytest.MonkeyPatch) -> Endpoints:
-    """Tell msctl where the intakes are."""
-    addresses = {name: intake.address() for name, intake in intakes.items()}
-    monkeypatch.setenv(ENDPOINTS_VARIABLE, json.dumps(addresses))
-    return Endpoints(addresses, "test")
+@pytest.fixture(scope="module")
+def system(kafka_bootstrap: str, session_directory: Path) -> Iterator[LocalSystem]:
+    """Run the four intakes on topics of this module's own."""
+    prefix = f"import-{uuid.uuid4().hex[:8]}."
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv(TOPIC_PREFIX_VARIABLE, prefix)
+        ensure_topics(kafka_bootstrap)
+        directory = session_directory / prefix.rstrip(".")
+        directory.mkdir()
+        running = LocalSystem(directory, kafka_bootstrap, redis_url="", prefix=prefix)
+        stack.callback(running.stop)
+        running.start(*INTAKES)
+        endpoints = running.write_endpoints(running.wait_serving(INTAKES))
+        patch.setenv(ENDPOINTS_VARIABLE, str(endpoints))
+        yield running
 
 
 def command(file: Path, out: Path, *options: str) -> list[str]:
@@ -72,21 +62,27 @@ def msctl(file: Path, out: Path, *options: str, code: int = EXIT_OK) -> dict[str
     return report
 
 
-def records(kafka_bootstrap: str) -> dict[str, int]:
+def records(system: LocalSystem) -> dict[str, int]:
     """Return the number of records on each event topic; every one is a version of its own."""
-    counts = count_log(kafka_bootstrap)
+    counts = count_log(system.kafka_bootstrap_servers)
     assert all(count.records == count.source_versions for count in counts.values())
     return {name: count.records for name, count in counts.items()}
 
 
-def inspections_file(path: Path, rows: int, *, every_bad: int) -> Path:
+def added(system: LocalSystem, before: dict[str, int]) -> dict[str, int]:
+    """Return how many records each event topic got since then, where it got any."""
+    counts = {name: count - before[name] for name, count in records(system).items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def inspections_file(path: Path, rows: int, *, first: int, every_bad: int) -> Path:
     """Write a file of foreign inspections; every so many is no event."""
     with path.open("w", encoding="utf-8") as stream:
         for number in range(rows):
             bad = number % every_bad == 0
             record = {
                 "source_system": "toronto.dinesafe",
-                "record_id": str(800_000_000 + number),
+                "record_id": str(first + number),
                 "entity_key": "nonsense" if bad else f"TOR-8{number % 97:06d}",
                 "kind": "inspected",
                 "occurred_at": "2010-01-04T12:00:00-05:00",
@@ -99,12 +95,12 @@ def inspections_file(path: Path, rows: int, *, every_bad: int) -> Path:
 
 
 def test_import_killed_at_random_rows_and_resumed_accounts_for_every_row_once(
-    kafka_bootstrap: str, endpoints: Endpoints, tmp_path: Path
+    system: LocalSystem, tmp_path: Path
 ) -> None:
     """Kill -9 at any moment: rows = receipts + rejects, and the log holds each event once."""
-    del endpoints
+    before = records(system)
     rows, every_bad = 6_000, 500
-    file = inspections_file(tmp_path / "visits.jsonl", rows, every_bad=every_bad)
+    file = inspections_file(tmp_path / "visits.jsonl", rows, first=800_000_000, every_bad=every_bad)
     options = ("--profile", "toronto-dinesafe", "--receipts", str(tmp_path / "receipts.jsonl"))
     checkpoint = tmp_path / "visits.jsonl.checkpoint.json"
     moments = random.Random(20_240_301)
@@ -124,7 +120,7 @@ def test_import_killed_at_random_rows_and_resumed_accounts_for_every_row_once(
     assert (report["rows"], report["rejected"]) == (rows, bad)
     assert report["accepted"] == rows - bad
     assert report["resumed_at"] > 0
-    assert records(kafka_bootstrap)["inspections"] == rows - bad
+    assert added(system, before) == {"inspections": rows - bad}
     with (tmp_path / "visits.jsonl.rejects.csv").open(encoding="utf-8-sig", newline="") as stream:
         assert len(list(csv.DictReader(stream))) == bad
     written = (tmp_path / "receipts.jsonl").read_text(encoding="utf-8")
@@ -153,10 +149,10 @@ def wait_for_progress(
 
 
 def test_import_of_the_same_file_again_adds_nothing_to_the_log(
-    kafka_bootstrap: str, endpoints: Endpoints, tmp_path: Path
+    system: LocalSystem, tmp_path: Path
 ) -> None:
     """Full re-sends are normal: they give the same receipts and no record."""
-    del endpoints
+    at_first = records(system)
     for file, profile in (
         ("toronto_dinesafe", "toronto-dinesafe"),
         ("chicago_food", "chicago-food"),
@@ -165,11 +161,11 @@ def test_import_of_the_same_file_again_adds_nothing_to_the_log(
         path = FIXTURES / f"{file}.jsonl"
         first, second = tmp_path / f"{file}.1", tmp_path / f"{file}.2"
         told = msctl(path, tmp_path, *options, str(first), code=EXIT_REJECTED)
-        before = records(kafka_bootstrap)
+        before = records(system)
         assert msctl(path, tmp_path, *options, str(second), code=EXIT_REJECTED) == told
-        assert records(kafka_bootstrap) == before
+        assert records(system) == before
         assert first.read_bytes() == second.read_bytes()
-    assert records(kafka_bootstrap) == {
+    assert added(system, at_first) == {
         "registration": 8,
         "inspections": 11,
         "complaints": 4,
@@ -178,10 +174,10 @@ def test_import_of_the_same_file_again_adds_nothing_to_the_log(
 
 
 def test_rejects_mended_in_the_file_are_taken_by_the_same_command(
-    kafka_bootstrap: str, endpoints: Endpoints, tmp_path: Path
+    system: LocalSystem, tmp_path: Path
 ) -> None:
     """Bad rows come back in the rejects file; mended there, they go in like the file itself."""
-    del endpoints
+    before = records(system)
     file = FIXTURES / "registration_gb18030.csv"
     told = msctl(file, tmp_path, "--family", "registration", code=EXIT_REJECTED)
     assert (told["rows"], told["accepted"], told["rejected"]) == (7, 4, 3)
@@ -199,14 +195,12 @@ def test_rejects_mended_in_the_file_are_taken_by_the_same_command(
 
     again = msctl(rejects, tmp_path, "--family", "registration", code=EXIT_REJECTED)
     assert (again["rows"], again["accepted"], again["rejected"]) == (3, 2, 1)
-    assert records(kafka_bootstrap)["registration"] == 6
+    assert added(system, before) == {"registration": 6}
 
 
-def test_rows_the_service_refuses_name_the_column_they_were_read_from(
-    endpoints: Endpoints, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("system")
+def test_rows_the_service_refuses_name_the_column_they_were_read_from(tmp_path: Path) -> None:
     """What only the service knows, such as a code not in force, comes back with its column."""
-    del endpoints
     with (FIXTURES / "registration_gb18030.csv").open(encoding="gb18030", newline="") as stream:
         rows = list(csv.DictReader(stream))[:2]
     rows[0]["行政区划"] = "999999"
@@ -226,28 +220,23 @@ def test_rows_the_service_refuses_name_the_column_they_were_read_from(
     assert all(row["reject.reason_zh"] and row["reject.reason_en"] for row in rejects)
 
 
-def test_spreadsheet_goes_in_with_its_repaired_numbers(
-    kafka_bootstrap: str, endpoints: Endpoints, tmp_path: Path
-) -> None:
+def test_spreadsheet_goes_in_with_its_repaired_numbers(system: LocalSystem, tmp_path: Path) -> None:
     """A sheet with number and date cells is taken; what lost digits is refused."""
-    del endpoints
+    before = records(system)
     told = msctl(
         FIXTURES / "inspections.xlsx", tmp_path, "--family", "inspections", code=EXIT_REJECTED
     )
     assert (told["rows"], told["accepted"], told["rejected"]) == (5, 3, 2)
-    assert records(kafka_bootstrap)["inspections"] == 3
+    assert added(system, before) == {"inspections": 3}
 
 
 def test_intake_killed_in_mid_import_loses_and_doubles_nothing(
-    kafka_bootstrap: str,
-    intakes: dict[str, OwnIntake],
-    endpoints: Endpoints,
-    tmp_path: Path,
+    system: LocalSystem, tmp_path: Path
 ) -> None:
     """Unknown outcomes are sent again; staying unknown, they are told, and the import resumes."""
-    del endpoints
+    before = records(system)
     rows = 4_000
-    file = inspections_file(tmp_path / "visits.jsonl", rows, every_bad=rows)
+    file = inspections_file(tmp_path / "visits.jsonl", rows, first=810_000_000, every_bad=rows)
     checkpoint = tmp_path / "visits.jsonl.checkpoint.json"
     options = ("--profile", "toronto-dinesafe")
     process = subprocess.Popen(
@@ -256,21 +245,21 @@ def test_intake_killed_in_mid_import_loses_and_doubles_nothing(
         stderr=subprocess.PIPE,
     )
     wait_for_progress(process, checkpoint, at_least=300)
-    intakes["inspections"].process.kill()
+    system.process("inspections").kill()
     output, errors = process.communicate(timeout=120)
     assert process.returncode == EXIT_UNKNOWN, errors
     told = json.loads(output)
     assert told["unknown"] > 0
     assert told["accepted"] + told["rejected"] + told["unknown"] + told["not_sent"] == rows
 
-    intakes["inspections"].start()
-    address = intakes["inspections"].address()
+    system.start("inspections")
+    address = system.wait_serving(["inspections"])["inspections"]
     again = msctl(
         file, tmp_path, *options, "--endpoint", f"inspections={address}", code=EXIT_REJECTED
     )
     assert again["resumed_at"] == told["accepted"] + told["rejected"]
     assert (again["accepted"], again["rejected"]) == (rows - 1, 1)
-    assert records(kafka_bootstrap)["inspections"] == rows - 1
+    assert added(system, before) == {"inspections": rows - 1}
 
 
 def test_import_without_an_address_says_where_it_looked(

@@ -13,7 +13,15 @@ from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import (
 from services.cli.addresses import EndpointOption, address
 from services.cli.exit_codes import ExitCode
 from services.cli.failures import reported
-from services.cli.output import Output, OutputOption, fail, print_record, print_records
+from services.cli.output import (
+    Output,
+    OutputOption,
+    fail,
+    print_record,
+    print_records,
+    results,
+)
+from services.cli.profile_view import profile_view
 from services.contracts.identifiers import (
     REGNO,
     USCC,
@@ -81,8 +89,9 @@ def get(
         answer = stub.GetEntityProfile(request, timeout=DEADLINE_SECONDS)
     document = MessageToDict(answer)
     if output is Output.TABLE:
-        document = {**document.pop("profile", {}), **document}
-    print_record(document, output, title=f"{name} (主体画像)")
+        results.print(profile_view(document))
+    else:
+        print_record(document, output)
 
 
 def _timeline(stub: Any, name: str, limit: int) -> Any:

@@ -36,7 +36,7 @@ def show_topics(output: OutputOption = Output.TABLE, endpoint: EndpointOption = 
         held = [each for each in ends if each.topic == name]
         rows.append(
             {
-                "topic": name,
+                "topic": topic.short_name,
                 "partitions": len(held),
                 "records": sum(ends[each] - begins[each] for each in held),
                 "cleanup": topic.cleanup.value,
@@ -68,7 +68,7 @@ def show_lag(output: OutputOption = Output.TABLE, endpoint: EndpointOption = Non
             rows.append(
                 {
                     "group": group,
-                    "topic": topic,
+                    "topic": topics.short_name(topic),
                     "records_behind": sum(by_partition.values()),
                     "worst_partition": worst,
                     "worst_behind": by_partition[worst],

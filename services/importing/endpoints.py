@@ -59,9 +59,11 @@ def _parse(text: str, origin: str) -> Endpoints:
         document = json.loads(text)
     except ValueError as error:
         raise _unreadable(origin, str(error)) from error
-    if not isinstance(document, dict) or not all(isinstance(a, str) for a in document.values()):
+    if not isinstance(document, dict):
         raise _unreadable(origin, "not an object of addresses by name")
-    return Endpoints(document, origin)
+    # The run directory's file tells more than addresses, such as who wrote it.
+    addresses = {name: value for name, value in document.items() if isinstance(value, str)}
+    return Endpoints(addresses, origin)
 
 
 def _unreadable(origin: str, detail: str) -> ServiceRefusedError:

@@ -60,7 +60,7 @@ class IntakeSettings(KafkaSettings):
     """Where this instance keeps its index; each instance needs its own. Deleted, it is refilled."""
     engine: EngineSettings = EngineSettings()
     publisher: PublisherSettings = PublisherSettings()
-    drain_seconds: float = Field(default=10.0, ge=0)
+    drain_seconds: float = Field(default=3.0, ge=0)
     """How long what is under way may take to settle after SIGTERM."""
 
 

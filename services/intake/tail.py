@@ -18,6 +18,8 @@ from services.contracts.topics import PARTITIONS
 POLL_WAIT_MS: Final = 500
 FETCH_WAIT_MS: Final = 500
 """Longest long poll at the broker; a new record ends it at once."""
+RETRY_BACKOFF_MS: Final = 300
+"""Pause between attempts while the broker is away (each is a line in the log)."""
 POLL_RECORDS_MAX: Final = 1_000
 """Records taken in at a time: about 15 ms of work between turns of the event loop."""
 PARTITION_FETCH_BYTES: Final = 1 << 20
@@ -98,6 +100,7 @@ class TopicTail:
             auto_offset_reset="none",
             isolation_level=_ISOLATION[reading],
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
         )
         await consumer.start()

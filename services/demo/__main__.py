@@ -29,7 +29,6 @@ from services.runtime import clock
 from services.runtime.kafka_topics import TopicMismatchError
 from services.synthetic.city import PRESENT_DAYS, City, build_city
 from services.synthetic.days import CITY_ZONE
-from services.synthetic.identity import ENTITIES_MAX
 
 EXPECTED_ERRORS = (
     LocalError,
@@ -90,7 +89,7 @@ def demo(
         stack.callback((folder / "endpoints.json").unlink, missing_ok=True)
         _write_endpoints(folder / "endpoints.json", services)
         example = folder / "example-complaints.jsonl"
-        write_example(example, season.present, ENTITIES_MAX - 1 - season.first_number)
+        write_example(example, season.present, city.entities[-1])
         took = time.monotonic() - began
         console.print(f"All services are up after {took:.0f} s; logs in {services.log_directory}")
         console.print(HONEST_WORDS.format(years=season.years, days=PRESENT_DAYS, pace=pace))

@@ -5,30 +5,32 @@ from pathlib import Path
 
 from google.protobuf.json_format import MessageToJson
 
-from services.synthetic import entities
 from services.synthetic.acts import complaints
 from services.synthetic.acts.complaints import Handling
 from services.synthetic.days import after, moment
+from services.synthetic.entities import Entity
 from services.synthetic.records import Records
 
 EXAMPLE_COMPLAINTS = 6
-EXAMPLE_SEED = 12315
+EXAMPLE_SOURCE = "synthetic-example"
+"""Source system of the example: its records are none of the city's own."""
 
 
-def write_example(file: Path, present: date, number: int) -> None:
-    """Write complaints about one invented restaurant, enough to raise an alert, as JSON lines.
+def write_example(file: Path, present: date, entity: Entity) -> None:
+    """Write complaints about an entity, enough to raise an alert, as JSON lines.
 
-    ``number`` is that of an entity of no city; all complaints lie in the days before ``present``.
+    They lie in the three days that end with ``present``; the entity should have few others.
     """
-    entity = entities.invent(EXAMPLE_SEED, number, entities.RESTAURANT)
     records = Records(moment(present, 23, 59))
     for index in range(EXAMPLE_COMPLAINTS):
         day = after(present, -(index % 3))
-        complaints.complain(records, entity, day, "FOOD_SAFETY", Handling.PENDING)
-    lines = (
-        MessageToJson(submission.event, indent=None, ensure_ascii=False)
-        for submission in records.in_order()
-    )
+        complaints.complain(records, entity, day, "SERVICE_QUALITY", Handling.PENDING)
+    lines = []
+    for submission in records.in_order():
+        envelope = submission.event.envelope
+        envelope.matter_id = envelope.matter_id.replace(envelope.source_system, EXAMPLE_SOURCE)
+        envelope.source_system = EXAMPLE_SOURCE
+        lines.append(MessageToJson(submission.event, indent=None, ensure_ascii=False))
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
@@ -42,7 +44,7 @@ def hints(entity_key: str, example: Path) -> str:
             "      the profile of an entity that has an alert / 查看有预警主体的统一画像",
             "  .venv/bin/msctl alerts watch",
             "      alerts as they come / 实时订阅预警",
-            f"  .venv/bin/msctl import {example} --family complaints",
+            f"  .venv/bin/msctl import {example} --family complaints --out {example.parent}",
             f"      {EXAMPLE_COMPLAINTS} complaints: an alert follows / 导入一批投诉，随即触发预警",
             "",
         )

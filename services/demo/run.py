@@ -22,6 +22,7 @@ from services.runtime.shutdown import stop_event
 
 SHOW_EVERY_SECONDS = 0.5
 CATCH_UP_SECONDS = 120.0
+LAST_ALERTS_SECONDS = 3.0
 PAST = "1/2 载入历史 / loading the past"
 PRESENT = "2/2 时间压缩播放近况 / present, in time-lapse"
 CAUGHT_UP = "已播完，系统继续运行；Ctrl-C 停止 / all fed, still running; Ctrl-C stops"
@@ -81,6 +82,8 @@ class Demonstration:
         self.view.phase = CAUGHT_UP
         if self.stay:
             await asyncio.Event().wait()
+        # The alerts come by a way of their own, and may be a moment behind the view.
+        await asyncio.sleep(LAST_ALERTS_SECONDS)
 
     async def _caught_up(self) -> None:
         """Wait until everything sent can be seen; TimeoutError after two minutes."""

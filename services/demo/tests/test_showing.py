@@ -24,6 +24,7 @@ from services.contracts.topics import PARTITIONS
 from services.demo.gauges import UNKNOWN, Lag, RateMeter, stream_lag
 from services.demo.hints import EXAMPLE_COMPLAINTS, hints, write_example
 from services.demo.screen import Screen, View
+from services.synthetic.city import CityArguments, build_city
 
 
 def _plain() -> tuple[Screen, StringIO]:
@@ -90,10 +91,14 @@ def test_live_screen_draws_without_a_terminal_error() -> None:
 def test_hints_name_a_file_that_can_be_imported(tmp_path: Path) -> None:
     """The example holds valid complaints about one entity, and the text names file and entity."""
     file = tmp_path / "example.jsonl"
-    write_example(file, date(2026, 6, 30), 999_999)
+    present = date(2026, 6, 30)
+    city = build_city(CityArguments(1, present, entities=100))
+    write_example(file, present, city.entities[-1])
     events = [Parse(line, ComplaintEvent()) for line in file.read_text().splitlines()]
     assert len(events) == EXAMPLE_COMPLAINTS
     assert len({e.envelope.entity_key.value for e in events}) == 1
+    own = {(s.event.envelope.source_system, s.event.envelope.matter_id) for s in city.submissions}
+    assert not own & {(e.envelope.source_system, e.envelope.matter_id) for e in events}
     assert not [v for e in events for v in protovalidate.collect_violations(e)]
     assert str(file) in hints("uscc:1", file)
     assert "profile get uscc:1" in hints("uscc:1", file)

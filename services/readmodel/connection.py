@@ -1,6 +1,6 @@
 """Connections to Redis, and which of its failures pass by themselves."""
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -24,7 +24,8 @@ TRANSIENT_ERRORS = (
 """Redis is away, loading, full or failing over: wait and try again. Anything else is a defect."""
 
 SOCKET_TIMEOUT_SECONDS = 5.0
-CONNECTIONS_MAX = 64
+CONNECTIONS_MAX = 16
+"""Connections of one process; more callers at once wait for one, up to the socket timeout."""
 REQUIRED_POLICY = "noeviction"
 
 
@@ -34,15 +35,16 @@ def connect(url: str) -> Redis:
     It never repeats a command by itself: the writer must look at the positions again first, and a
     reader's caller has a deadline.
     """
-    client: Redis = Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=False,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
         socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
         max_connections=CONNECTIONS_MAX,
+        timeout=SOCKET_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    return client
+    return Redis.from_pool(pool)
 
 
 async def assert_never_evicts(client: Redis) -> None:

@@ -66,7 +66,7 @@ def demo(
     stay: Annotated[bool, typer.Option(help="Go on when all is fed, until Ctrl-C.")] = True,
 ) -> None:
     """Run the whole system with a synthetic city (以虚构城市演示整个系统)."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(highlight=False)
     began = time.monotonic()
     with ExitStack() as stack:
         orphans = stack.enter_context(owned_run_directory(folder / "demo"))

@@ -18,7 +18,10 @@ from services.contracts.families import FAMILIES
 from services.demo.alerts import severity_labels, transition_labels
 from services.demo.gauges import Lag
 
-SHOWN_ALERTS = 8
+SHOWN_ALERTS = 12
+"""Newest alerts kept for the screen; a small terminal shows fewer."""
+ROWS_WITHOUT_ALERTS = 14
+ROWS_AN_ALERT = 5
 PLAIN_EVERY_SECONDS = 5.0
 _STYLES = {"blue": "blue", "yellow": "yellow", "orange": "dark_orange", "red": "bold red"}
 
@@ -67,7 +70,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Say something that stays."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def alert(self, record: AlertRecord) -> None:
         """Show an alert record."""
@@ -87,7 +90,8 @@ class Screen:
                 self.note(line)
 
     def _alerts(self) -> Panel:
-        lines = [_alert_text(record) for record in self._recent]
+        room = max(1, (self._console.size.height - ROWS_WITHOUT_ALERTS) // ROWS_AN_ALERT)
+        lines = [_alert_text(record) for record in list(self._recent)[:room]]
         body = Group(*lines) if lines else Text("尚无预警 / none yet", style="dim")
         return Panel(body, title="预警 / Alerts", border_style="red" if lines else "dim")
 

@@ -29,7 +29,7 @@ from services.synthetic.city import CityArguments, build_city
 
 def _plain() -> tuple[Screen, StringIO]:
     out = StringIO()
-    return Screen(Console(file=out, width=200, soft_wrap=True), plain=True), out
+    return Screen(Console(file=out, width=200), plain=True), out
 
 
 def test_rates_are_of_the_last_seconds() -> None:

@@ -198,6 +198,14 @@ class Worker:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running:\n{self.log.read_text()[-3000:]}") from None
 
+    def restart_after(self, codes: set[int]) -> None:
+        """Start it again if it ended with one of ``codes``, as a supervisor does."""
+        assert self.process is not None
+        code = self.process.poll()
+        if code is not None:
+            assert code in codes, f"ended with {code}:\n{self.log.read_text()[-3000:]}"
+            self.start()
+
     def wait_for(self, text: str, timeout_s: float = 60.0, *, times: int = 1) -> None:
         """Wait until the log contains a text ``times`` times."""
         deadline = time.monotonic() + timeout_s

@@ -7,6 +7,7 @@ one hung transaction would hold back other partitions' readers.
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
@@ -64,24 +65,23 @@ class PartitionProducer:
         Raises:
             EngineError: FENCED when another worker owns the partition, else COMMIT_FAILED.
         """
+        sent: list[tuple[str, int, asyncio.Future[Any]]] = []
         try:
             await self._producer.begin_transaction()
-            sent = [
-                (
-                    topic,
-                    start,
-                    await self._producer.send_batch(batch, topic, partition=self.partition),
-                )
-                for topic, records in topics
-                for start, batch in self._batches(records)
-            ]
+            for topic, records in topics:
+                for start, batch in self._batches(records):
+                    ack = await self._producer.send_batch(batch, topic, partition=self.partition)
+                    sent.append((topic, start, ack))
             acks = await asyncio.gather(*(ack for _, _, ack in sent))
             await self._producer.commit_transaction()
-        except _FENCING_ERRORS as error:
-            raise EngineError(
-                ExitCode.FENCED, f"partition {self.partition} belongs to another worker: {error!r}"
-            ) from error
         except Exception as error:
+            # A batch that was fenced makes the next call fail with an error about the state.
+            causes = [error, *(_failure(ack) for _, _, ack in sent)]
+            if any(isinstance(cause, _FENCING_ERRORS) for cause in causes):
+                raise EngineError(
+                    ExitCode.FENCED,
+                    f"partition {self.partition} belongs to another worker: {error!r}",
+                ) from error
             raise EngineError(
                 ExitCode.COMMIT_FAILED, f"partition {self.partition}: {error!r}"
             ) from error
@@ -104,6 +104,11 @@ class PartitionProducer:
                 batch.append(timestamp=None, key=key, value=value, headers=list(headers))
         if batch.record_count():
             yield start, batch
+
+
+def _failure(ack: asyncio.Future[Any]) -> BaseException | None:
+    """Return why a batch failed, if that is known by now."""
+    return ack.exception() if ack.done() and not ack.cancelled() else None
 
 
 def check_output(output: UnitOutput, given: int, record_bytes: int) -> int:

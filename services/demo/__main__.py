@@ -80,9 +80,10 @@ def demo(
             Stack(folder / "demo", local.kafka_bootstrap_servers, local.redis_url)
         )
         stack.callback(_finish_undisturbed)
-        published = services.prepare()
-        console.print(f"Topics are there; rule bundle {published.version} in force. (规则已发布)")
+        services.create_topics()
         services.start()
+        published = services.publish_rules()
+        console.print(f"Topics are there; rule bundle {published.version} in force. (规则已发布)")
         city_file = folder / "demo" / "city.json"
         season, city = _season_and_city(city_file, seed, entities, years)
         services.wait_ready()

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-from market_supervision.control.v1.control_pb2 import BundleFile
 
 from services.contracts.bundles import read_files
 from services.contracts.topics import PARTITIONS
@@ -60,14 +58,13 @@ class Stack:
         servers = {"kafka": self._system.kafka_bootstrap_servers, "redis": self.redis}
         return self._addresses | servers
 
-    def prepare(self, files: Iterable[BundleFile] | None = None) -> Published:
-        """Create the topics and publish the rules; ``files`` default to those of the repository.
-
-        Does nothing that was done before. Raises what the two raise.
-        """
+    def create_topics(self) -> None:
+        """Create the topics that are missing; TopicMismatchError when one is not as catalogued."""
         ensure_topics(self._system.kafka_bootstrap_servers)
-        wanted = read_files() if files is None else list(files)
-        return asyncio.run(publish_bundle(self._system.kafka_bootstrap_servers, wanted))
+
+    def publish_rules(self) -> Published:
+        """Publish the repository's rules if they are not in force; the stream waits for them."""
+        return asyncio.run(publish_bundle(self._system.kafka_bootstrap_servers, read_files()))
 
     def start(self) -> None:
         """Start every service; they come up side by side."""

@@ -27,6 +27,7 @@ EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_REJECTED = 4
 EXIT_UNKNOWN = 5
+EXIT_INTERRUPTED = 130
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def inspections_file(path: Path, rows: int, *, first: int, every_bad: int) -> Pa
     return path
 
 
-def test_import_killed_at_random_rows_and_resumed_accounts_for_every_row_once(
+def test_import_ended_at_random_rows_and_resumed_accounts_for_every_row_once(
     system: LocalSystem, tmp_path: Path
 ) -> None:
     """Kill -9 at any moment: rows = receipts + rejects, and the log holds each event once."""
@@ -105,13 +106,15 @@ def test_import_killed_at_random_rows_and_resumed_accounts_for_every_row_once(
     checkpoint = tmp_path / "visits.jsonl.checkpoint.json"
     moments = random.Random(20_240_301)
     killed_midway = 0
-    for _ in range(3):
+    for ending in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
         process = subprocess.Popen(
             command(file, tmp_path, *options), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         wait_for_progress(process, checkpoint, at_least=moments.randrange(1, 600))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.send_signal(ending)
+        _, errors = process.communicate(timeout=60)
+        if ending is signal.SIGINT and process.returncode != EXIT_REJECTED:
+            assert process.returncode == EXIT_INTERRUPTED, errors
         killed_midway += 0 < settled(checkpoint) < rows
     assert killed_midway, "no kill fell between the first and the last row"
 

@@ -12,7 +12,7 @@ from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED, Enti
 from services.contracts.families import Family, FamilyEvent
 from services.contracts.identifiers import IdentifierError
 from services.contracts.labels import Label
-from services.importing.compilation import CompiledEvent, CompiledProfile, EachRule, FieldRule
+from services.importing.compiled import CompiledEvent, CompiledProfile, EachRule, FieldRule
 from services.importing.converters import ConversionError, to_moment, to_text
 from services.importing.errors import RowProblem, RowRefusedError
 from services.importing.rows import Row, as_text

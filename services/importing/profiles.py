@@ -4,7 +4,8 @@ from pathlib import Path
 
 from services.contracts.data_files import CONFIG_ROOT, DataFileError, read_yaml
 from services.contracts.key_schemes import KeySchemes, load_key_schemes
-from services.importing.compilation import CompiledProfile, compile_profile
+from services.importing.compilation import compile_profile
+from services.importing.compiled import CompiledProfile
 from services.importing.profile import ImportProfile
 
 PROFILES_FOLDER = CONFIG_ROOT / "import_profiles"

@@ -10,7 +10,7 @@ from typing import Final
 from services.contracts.families import FAMILY_BY_NAME, Family
 from services.contracts.labels import Label
 from services.importing.canonical import parse_row
-from services.importing.compilation import CompiledProfile
+from services.importing.compiled import CompiledProfile
 from services.importing.endpoints import Endpoints
 from services.importing.errors import FileUnreadableError, RowProblem, RowRefusedError
 from services.importing.ledger import Identity, Ledger, LedgerPaths

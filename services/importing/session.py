@@ -126,6 +126,11 @@ class ImportSession:
             except ImportingError as error:
                 failure = error
                 self._settle(delivery)
+            except asyncio.CancelledError:
+                # Ctrl-C: what is settled by now need not be sent again.
+                self._settle(delivery)
+                self._ledger.close(complete=False)
+                raise
             self._tell(delivery)
         tally = self._ledger.tally
         self._ledger.close(complete=failure is None)

@@ -1,5 +1,6 @@
 """What people type is understood, or told to be wrong before anything is done."""
 
+import io
 import json
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from market_supervision.alerts.v1.alert_pb2 import (
     SEVERITY_ORANGE,
     SEVERITY_RED,
 )
+from rich.console import Console
 from typer.testing import CliRunner
 
-from services.cli import addresses
+from services.cli import addresses, import_progress
 from services.cli.alerts_command import alert_filter
 from services.cli.exit_codes import ExitCode
 from services.cli.import_progress import plain_line
@@ -133,3 +135,28 @@ def test_plain_progress_line_tells_rate_time_left_and_counts() -> None:
 def test_profile_values_are_shown_in_few_characters(value: object, text: str) -> None:
     """Days as days, times without fractions, enums without prefix, the rest as it is."""
     assert shown(value) == text
+
+
+def test_progress_on_a_terminal_is_a_bar_with_the_same_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a terminal one bar shows rows, rate, taken, refused and what is under way."""
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=160)
+    monkeypatch.setattr(import_progress, "messages", terminal)
+    with import_progress.ImportProgress("a.csv") as bar:
+        for settled in (0, 400):
+            bar.show(
+                Progress(
+                    rows=1_000,
+                    settled=settled,
+                    accepted=settled,
+                    rejected=0,
+                    under_way=7,
+                    sent_again=0,
+                )
+            )
+    shown_text = screen.getvalue()
+    assert "400/1000" in shown_text
+    assert "400 taken" in shown_text
+    assert "7 unknown" in shown_text

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -13,6 +14,8 @@ from market_supervision.alerts.v1.alert_service_pb2_grpc import AlertServiceStub
 
 from integration_tests.reading.changelog_writer import ChangelogWriter, Unit, alert, unit_of
 from integration_tests.reading.read_side import Client, ReadSide, reason
+from services.contracts.topics import PARTITIONS
+from services.profiles.cursor import CursorSigner
 
 ENTITIES = [f"regno:44200000000{number:04d}" for number in range(24)]
 RAISED = AlertTransition.ALERT_TRANSITION_RAISED
@@ -148,6 +151,8 @@ async def test_watch_with_a_cursor_that_cannot_be_honoured_is_refused(side: Read
             _, cursor = await _read(
                 client, api.WatchAlertsRequest(filter=wanted, start=EARLIEST), 10
             )
+            signer = CursorSigner(b"k" * 32)
+            signed = signer.decode(cursor)
             refused = {}
             for name, request in {
                 "filter": api.WatchAlertsRequest(cursor=cursor),
@@ -156,6 +161,13 @@ async def test_watch_with_a_cursor_that_cannot_be_honoured_is_refused(side: Read
                     cursor=("A" if cursor[30] != "A" else "B").join([cursor[:30], cursor[31:]]),
                 ),
                 "garbage": api.WatchAlertsRequest(filter=wanted, cursor="???"),
+                "topic": api.WatchAlertsRequest(
+                    filter=wanted, cursor=signer.encode(replace(signed, topic_id=b"t" * 16))
+                ),
+                "beyond": api.WatchAlertsRequest(
+                    filter=wanted,
+                    cursor=signer.encode(replace(signed, positions=(1_000_000,) * PARTITIONS)),
+                ),
             }.items():
                 with pytest.raises(aio.AioRpcError) as error:
                     await client.alerts.WatchAlerts(request).read()
@@ -163,6 +175,8 @@ async def test_watch_with_a_cursor_that_cannot_be_honoured_is_refused(side: Read
 
     assert refused == {
         "filter": (grpc.StatusCode.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE"),
+        "topic": (grpc.StatusCode.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE"),
+        "beyond": (grpc.StatusCode.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE"),
         "forged": (grpc.StatusCode.INVALID_ARGUMENT, "CURSOR_INVALID"),
         "garbage": (grpc.StatusCode.INVALID_ARGUMENT, "CURSOR_INVALID"),
     }

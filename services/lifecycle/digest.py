@@ -1,7 +1,8 @@
 """Digests of the live view: equal facts give equal digests, whatever crashed in between. Pure.
 
-Offsets, append times and the numbering of units are left out: they differ between two runs over the
-same facts. What belongs to no entity (positions, counts, bundles) is left out as well.
+Offsets, append times with what is counted from them, and the numbering of units are left out: they
+differ between two runs over the same facts. What belongs to no entity (positions, counts, bundles)
+is left out as well.
 """
 
 import hashlib
@@ -32,6 +33,9 @@ def _thread(value: bytes) -> Message:
     thread = state_pb2.AlertThread.FromString(value)
     thread.alert.ClearField("raised_time")
     thread.alert.ClearField("update_time")
+    # Counted from the day the alert was raised: an append time in another form.
+    thread.alert.ClearField("acknowledge_due_date")
+    thread.alert.ClearField("acknowledge_due_date_provisional")
     return thread
 
 

@@ -85,6 +85,17 @@ def test_units_may_be_cut_anywhere_without_changing_alert_ids() -> None:
     assert digests[0] == digests[1]
 
 
+def test_digest_does_not_depend_on_the_day_on_which_the_log_was_written() -> None:
+    """The same facts appended a week later give equal digests, though alerts are raised later."""
+    soon, late = StepBench(), StepBench()
+    for bench, day in ((soon, 10), (late, 17)):
+        bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=day)
+        assert len(bench.alerts) == 1
+    assert soon.alerts[0] != late.alerts[0]
+    digests = [digest_records(bench.store.committed.items()) for bench in (soon, late)]
+    assert digests[0] == digests[1]
+
+
 def test_canteen_failure_alerts_and_a_conditional_pass_does_not() -> None:
     """A failed school canteen is warned of at once, one passed with conditions is not."""
     failed, conditional = StepBench(), StepBench()

@@ -75,7 +75,7 @@ def undisturbed(
     """What the log comes to when it is complete before one worker reads it, and nothing happens."""
     directory = session_directory / "undisturbed"
     with lapsed_system(kafka_bootstrap, redis_url, directory, f"calm-{os.getpid()}.") as system:
-        feed = Feed(kafka_bootstrap, log.records)
+        feed = Feed(kafka_bootstrap, log.records, is_read=False)
         feed.start()
         feed.finish()
         system.start("lifecycle-0")

@@ -7,6 +7,7 @@ ticks are those of the log, and no run depends on the hour at which it is made.
 """
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -33,7 +34,8 @@ from services.synthetic.city import City, CityArguments, build_city
 
 PRESENT = date(2031, 6, 20)
 SEED = 20
-TICK_EVERY = timedelta(days=10)
+CONTROL = "control.v1"
+TICK_EVERY = timedelta(days=20)
 FOR_EVER_MS = str(2**63 - 1)
 TIME_LAPSE_SETTINGS = {
     "message.timestamp.type": TimestampType.CREATE.value,
@@ -104,7 +106,7 @@ def _ticks(at_ms: int) -> Iterator[Written]:
     control.tick.written_time.FromMilliseconds(at_ms)
     value = control.SerializeToString(deterministic=True)
     for partition in range(topics.PARTITIONS):
-        yield Written("control.v1", partition, at_ms, b"tick|%d" % at_ms, value)
+        yield Written(CONTROL, partition, at_ms, b"tick|%d" % at_ms, value)
 
 
 class _Intake:
@@ -163,17 +165,26 @@ class Feed(threading.Thread):
     """Appends a log in its order while a test meddles with its readers.
 
     A record is sent when those before it in its partition that stand on other topics are
-    acknowledged: so a reader that is up to date meets them in the order of their append times, as a
-    reader that comes later does. The pace falls with what is left, so that the feed never ends by
-    itself before the test says so.
+    acknowledged. A reader that is up to date may still meet two of them the other way round, where
+    one answer of the broker reads one topic before both were appended and the other topic after.
+    In life that moves the stream's time by a millisecond; here by days, which may make a date's
+    cause an event instead of a tick. So records keep a distance that an answer hardly spans, and
+    ticks a large one. The pace falls with what is left, so that the feed never ends by itself
+    before the test says so.
     """
 
     SECONDS = 40.0
     """The time in which 63 % of the log are fed."""
     PAUSE_SECONDS_MAX = 0.5
+    DISTANCE_SECONDS = 0.01
+    TICK_DISTANCE_SECONDS = 0.15
 
-    def __init__(self, bootstrap_servers: str, records: Sequence[Written]) -> None:
+    def __init__(
+        self, bootstrap_servers: str, records: Sequence[Written], *, is_read: bool = True
+    ) -> None:
+        """``is_read``: whether anybody reads while it feeds."""
         super().__init__(name="feed", daemon=True)
+        self._is_read = is_read
         self._bootstrap_servers = bootstrap_servers
         self._records = records
         self._names = {short: topics.name(short) for short in topics.CATALOGUE}
@@ -194,7 +205,13 @@ class Feed(threading.Thread):
                 bootstrap_servers=self._bootstrap_servers, acks="all", linger_ms=0
             ) as producer:
                 for chunk in _chunks(self._records):
+                    distance = 0.0
+                    if self._is_read:
+                        is_tick = chunk[0].topic == CONTROL
+                        distance = self.TICK_DISTANCE_SECONDS if is_tick else self.DISTANCE_SECONDS
+                    time.sleep(distance)
                     self._send(producer, chunk)
+                    time.sleep(distance)
                     left = len(self._records) - self.position
                     if left:
                         pause = len(chunk) * self.SECONDS / left
@@ -228,11 +245,15 @@ class Feed(threading.Thread):
 
 
 def _chunks(records: Sequence[Written]) -> Iterator[list[Written]]:
-    """Cut a log where a partition's next record stands on another topic than the one before."""
+    """Cut a log into what may be under way together.
+
+    A partition's next record stands on another topic than the one before; a tick is alone.
+    """
     chunk: list[Written] = []
     topic_of: dict[int, str] = {}
     for record in records:
-        if topic_of.get(record.partition, record.topic) != record.topic:
+        other_kind = bool(chunk) and (record.topic == CONTROL) != (chunk[0].topic == CONTROL)
+        if other_kind or topic_of.get(record.partition, record.topic) != record.topic:
             yield chunk
             chunk, topic_of = [], {}
         topic_of[record.partition] = record.topic

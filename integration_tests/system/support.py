@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import unified_diff
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ from market_supervision.inspections.v1.inspections_intake_service_pb2_grpc impor
     InspectionsIntakeServiceStub,
 )
 from market_supervision.intake.v1.intake_pb2 import Receipt
+from market_supervision.lifecycle.v1 import state_pb2
 from market_supervision.lifecycle.v1.state_pb2 import RecordCounts
 from market_supervision.penalties.v1 import penalties_intake_service_pb2 as penalties_messages
 from market_supervision.penalties.v1.penalties_intake_service_pb2_grpc import (
@@ -29,14 +31,24 @@ from market_supervision.registration.v1.registration_intake_service_pb2_grpc imp
     RegistrationIntakeServiceStub,
 )
 
-from services.contracts import topics
+from services.contracts import state_keys, topics
 from services.contracts.bundles import overridden, read_files
 from services.contracts.families import FAMILIES, FamilyEvent, family_of
+from services.contracts.state_keys import StateKind
 from services.control.publishing import publish
 from services.lifecycle.digest import ViewDigest, digest_records
 from services.local.waiting import poll_until
 from services.streaming.meta import META_KEY
 from services.streaming.meta import decode as decode_meta
+
+STATE_MESSAGES: dict[StateKind, Any] = {
+    StateKind.ENTITY: state_pb2.EntityState,
+    StateKind.MATTER: state_pb2.MatterState,
+    StateKind.SLOT_STUB: state_pb2.SlotStub,
+    StateKind.MONTH: state_pb2.MonthBucket,
+    StateKind.YEAR: state_pb2.YearBucket,
+    StateKind.ALERT: state_pb2.AlertThread,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +156,24 @@ class Outcome:
     """Of every committed record of the alerts topic, sorted; a doubled one stands twice."""
     became: str
     """What became of the records of the event topics."""
+    state: Mapping[bytes, bytes] = field(compare=False, repr=False)
+    """The view itself, to tell what differs."""
 
     def explain(self, other: "Outcome") -> str:
         """Return where two outcomes differ; empty where they do not."""
         ours, theirs = self.view.entities, other.view.entities
         entities = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
+        prefixes = tuple(f"{entity}|".encode() for entity in entities)
+        lines: list[str] = []
+        for key in sorted(self.state.keys() | other.state.keys()):
+            if key.startswith(prefixes):
+                here = _readable(key, self.state.get(key, b""))
+                there = _readable(key, other.state.get(key, b""))
+                lines += unified_diff(here, there, f"this {key!r}", "other", n=2, lineterm="")
         alerts = set(self.alert_event_ids) ^ set(other.alert_event_ids)
         parts = {
             "entities that differ": entities[:5],
+            "their records that differ, if only by positions": "\n".join(lines[:200]),
             "alerts of one only": sorted(alerts)[:5],
             "doubled": [i for i in self.alert_event_ids if self.alert_event_ids.count(i) > 1][:5],
             "counts": [] if self.became == other.became else [self.became, other.became],
@@ -159,12 +181,20 @@ class Outcome:
         return "; ".join(f"{name}: {value}" for name, value in parts.items() if value)
 
 
+def _readable(key: bytes, value: bytes) -> list[str]:
+    parsed = state_keys.parse(key)
+    assert parsed is not None
+    return str(STATE_MESSAGES[parsed.kind].FromString(value)).splitlines()
+
+
 def outcome(bootstrap_servers: str) -> Outcome:
     """What the log of the current prefix came to, from the raw topics."""
+    state = latest(read_topic(bootstrap_servers, "lifecycle.v1"))
     return Outcome(
-        view=view_digest(bootstrap_servers),
+        view=digest_records(state.items()),
         alert_event_ids=tuple(sorted(r.alert_event_id for r in alert_records(bootstrap_servers))),
         became=str(counts(bootstrap_servers)),
+        state=state,
     )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-
 from market_supervision.alerts.v1.alert_pb2 import Alert, AlertFilter, AlertState, Phase, Severity
+
 from services.contracts.alert_filter import FILTER_VALUES_MAX, digest, matcher, problems
 
 

@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
-
 from market_supervision.lifecycle.v1.state_pb2 import StatusFact
 from market_supervision.profiles.v1.entity_profile_pb2 import RegistrationStatus
 from market_supervision.registration.v1.registration_events_pb2 import RegistrationEvent
+
 from services.contracts.registration_status import KINDS, standing
 
 
@@ -30,14 +30,18 @@ def _facts(*kinds: str) -> list[StatusFact]:
             1,
         ),
         (
-            "entity_established simple_deregistration_notice_published"
-            " simple_deregistration_objected",
+            (
+                "entity_established simple_deregistration_notice_published"
+                " simple_deregistration_objected"
+            ),
             "ACTIVE",
             2,
         ),
         (
-            "entity_established simple_deregistration_notice_published"
-            " simple_deregistration_notice_withdrawn",
+            (
+                "entity_established simple_deregistration_notice_published"
+                " simple_deregistration_notice_withdrawn"
+            ),
             "ACTIVE",
             2,
         ),

@@ -65,7 +65,7 @@ async def _submit(addresses: dict[str, str], submissions: Iterable[Submission]) 
 
 
 def _thread(alert: Alert) -> Thread:
-    return alert.rule.rule_id.partition("-")[0], alert.entity_key, alert.episode_key
+    return alert.rule.rule_id.partition("-")[2], alert.entity_key, alert.episode_key
 
 
 def _threads(bootstrap_servers: str) -> tuple[set[Thread], set[Thread]]:

@@ -5,7 +5,6 @@ by their command, not imported.
 """
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -134,7 +133,6 @@ class LocalSystem:
             **addresses,
             "kafka": self.kafka_bootstrap_servers,
             "redis": self.redis_url,
-            "pid": os.getpid(),
         }
         path = self.run_directory / ENDPOINTS_FILE
         path.write_text(json.dumps(document, indent=2) + "\n")

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-COMPLAINT_BURST = "R01"
-REPEAT_VIOLATOR = "R04"
-CANTEEN_FAILURE = "R08"
-UNLICENSED_TRADING = "R09"
-LICENCE_EXPIRING = "R10"
+COMPLAINT_BURST = "complaint-burst"
+REPEAT_VIOLATOR = "repeat-violator"
+CANTEEN_FAILURE = "school-canteen-failure"
+UNLICENSED_TRADING = "operating-without-valid-licence"
+LICENCE_EXPIRING = "licence-expiring"
 
 
 class AlertEnd(StrEnum):
@@ -28,7 +28,7 @@ class ExpectedAlert:
     """One warning thread that follows from the plan of causes (应有预警)."""
 
     rule: str
-    """Short name of the rule in the supervision plan, such as `R01`."""
+    """What is warned of, in the plan's words, such as `complaint-burst`."""
     entity_key: str
     """Canonical key, `scheme:value`."""
     episode_key: str

@@ -11,15 +11,30 @@ Who judges reads the raw topics, committed records only.
 
 import os
 import random
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
+import redis
 from market_supervision.alerts.v1.alert_pb2 import ALERT_STATE_OPEN
+from market_supervision.intake.v1.intake_pb2 import Receipt
+from market_supervision.profiles.v1 import entity_profile_service_pb2 as profiles
+from market_supervision.profiles.v1.entity_profile_pb2 import EntityProfile
+from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import EntityProfileServiceStub
 
-from integration_tests.system.city_log import CityLog, Feed, city_log, make_time_lapse_topics
+from integration_tests.system.city_log import (
+    CONTROL,
+    CityLog,
+    Feed,
+    city_log,
+    make_time_lapse_topics,
+)
 from integration_tests.system.support import (
     Outcome,
     alert_records,
@@ -28,6 +43,7 @@ from integration_tests.system.support import (
     read_topic,
     wait_applied,
 )
+from services.contracts import topics
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.local.run_directory import owned_run_directory
 from services.local.system import LocalSystem
@@ -182,3 +198,129 @@ def test_second_worker_that_joins_and_leaves_comes_to_the_same(
     wait_applied(kafka_bootstrap)
     found = outcome(kafka_bootstrap)
     assert found == undisturbed, found.explain(undisturbed)
+
+
+class _Asking(threading.Thread):
+    """Asks for one profile again and again, and remembers every kind of answer."""
+
+    def __init__(self, address: str, name: str, expected: EntityProfile) -> None:
+        super().__init__(name="asking", daemon=True)
+        self._address, self._name, self._expected = address, name, expected
+        self._enough = threading.Event()
+        self.answers: Counter[str] = Counter()
+
+    def run(self) -> None:
+        """Ask until told to stop."""
+        with grpc.insecure_channel(self._address) as channel:
+            while not self._enough.is_set():
+                try:
+                    profile = _profile(channel, self._name)
+                    self.answers["the same" if profile == self._expected else "another"] += 1
+                except grpc.RpcError as error:
+                    self.answers[error.code().name] += 1
+
+    def stop(self) -> Counter[str]:
+        """Stop asking; return how often each kind of answer came."""
+        self._enough.set()
+        self.join(60)
+        return self.answers
+
+
+def _profile(channel: grpc.Channel, name: str, receipt: Receipt | None = None) -> EntityProfile:
+    request = profiles.GetEntityProfileRequest(
+        name=name, view=profiles.ENTITY_PROFILE_VIEW_FULL, at_least_as_fresh_as=receipt
+    )
+    answer: EntityProfile = (
+        EntityProfileServiceStub(channel).GetEntityProfile(request, timeout=60).profile
+    )
+    return answer
+
+
+def _quiet_entity(log: CityLog) -> tuple[str, int]:
+    """An entity told of early and never again, and the position of its last record."""
+    last: dict[str, int] = {}
+    for position, record in enumerate(log.records):
+        if record.topic != CONTROL:
+            last[record.key.decode()] = position
+    storied = {expected.entity_key for expected in log.city.expected}
+    storied |= {near_miss.entity_key for near_miss in log.city.near_misses}
+    position, entity = min((at, key) for key, at in last.items() if key not in storied)
+    return entity, position
+
+
+def _receipt(log: CityLog, position: int) -> Receipt:
+    """What an intake would have answered for the record at a position of the log."""
+    record = log.records[position]
+    before = [r for r in log.records[:position] if r[:2] == record[:2]]
+    return Receipt(topic=topics.name(record.topic), partition=record.partition, offset=len(before))
+
+
+def _start_second_readers(system: LocalSystem) -> str:
+    """Start another projection and query side, with a name of their own in Redis."""
+    for service in ("projection", "profiles"):
+        child = system.child(service)
+        own = f"MARKET_SUPERVISION_{service.upper()}__NAMESPACE"
+        ready = system.run_directory / f"second-{service}.ready.json"
+        environment = {
+            name: str(ready) if value == str(child.ready_file) else value
+            for name, value in child.environment.items()
+        } | {own: f"second-{os.getpid()}"}
+        system.supervisor.start(
+            replace(child, name=f"second-{service}", environment=environment, ready_file=ready)
+        )
+    return f"127.0.0.1:{system.supervisor.wait_ready('second-profiles', 120)}"
+
+
+def test_redis_flushed_in_mid_feed_is_filled_again(
+    system: LocalSystem, kafka_bootstrap: str, redis_url: str, log: CityLog
+) -> None:
+    """Until it is complete again nobody is told that an entity is unknown; then all is as before.
+
+    As before: as in a read model that was made after the feed and never lost anything.
+    """
+    system.start("lifecycle-0", "projection", "profiles")
+    address = system.wait_serving(["profiles"])["profiles"]
+    entity, last = _quiet_entity(log)
+    with grpc.insecure_channel(address) as channel, feeding(kafka_bootstrap, log) as feed:
+        poll_until(lambda: feed.position > last, timeout_seconds=120, what="the entity is told of")
+        known = _profile(channel, f"entities/{entity}", _receipt(log, last))
+        asking = _Asking(address, f"entities/{entity}", known)
+        asking.start()
+        poll_until(lambda: asking.answers["the same"] > 10, timeout_seconds=30, what="asking")
+        with redis.Redis.from_url(redis_url) as client:
+            client.flushall()
+        asked = asking.answers["the same"]
+        poll_until(lambda: asking.answers["UNAVAILABLE"] > 0, timeout_seconds=60, what="a loss")
+        poll_until(
+            lambda: asking.answers["the same"] > asked + 20,
+            timeout_seconds=120,
+            what="the read model is complete again",
+        )
+        answers = asking.stop()
+    assert set(answers) == {"the same", "UNAVAILABLE"}, answers
+    wait_applied(kafka_bootstrap)
+    second = _start_second_readers(system)
+    entities = sorted({r.key.decode() for r in log.records if r.topic != CONTROL})
+    with grpc.insecure_channel(address) as flushed, grpc.insecure_channel(second) as fresh:
+        _assert_equal_profiles(flushed, fresh, log, entities)
+
+
+def _assert_equal_profiles(
+    flushed: grpc.Channel, fresh: grpc.Channel, log: CityLog, entities: list[str]
+) -> None:
+    position_of = {r.key.decode(): n for n, r in enumerate(log.records) if r.topic != CONTROL}
+
+    def complete(channel: grpc.Channel) -> bool:
+        try:
+            _profile(channel, f"entities/{entities[0]}")
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                return False
+            raise
+        return True
+
+    poll_until(lambda: complete(fresh), timeout_seconds=120, what="the second is complete")
+    for entity in entities:
+        receipt = _receipt(log, position_of[entity])
+        name = f"entities/{entity}"
+        assert _profile(flushed, name, receipt) == _profile(fresh, name, receipt), entity

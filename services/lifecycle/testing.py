@@ -7,8 +7,9 @@ from datetime import date
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
 
+from services.contracts.licence_standing import NO_END_DAY
 from services.lifecycle.alerting import ThreadChange
-from services.lifecycle.features.days import NO_END_DAY, date_of, day_of
+from services.lifecycle.features.days import date_of, day_of
 from services.lifecycle.view import Change, MatterView
 
 DAY_MS = 86_400_000

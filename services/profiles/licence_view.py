@@ -1,23 +1,21 @@
-"""A licence as of a day. Pure.
+"""A licence as the profile shows it. Pure."""
 
-The stream judges a licence by the same rules for its alerts.
-"""
-
-from collections.abc import Sequence
 from datetime import date, timedelta
 
 from google.type.date_pb2 import Date
 from market_supervision.lifecycle.v1.state_pb2 import LicenceState, LicenceTerm
 from market_supervision.profiles.v1.entity_profile_pb2 import Licence, LicenceStatus
 
-WITHOUT_TERM_DAY = 2_147_483_647
-"""Last day of a licence that does not run out (长期有效)."""
+from services.contracts.licence_standing import NO_END_DAY, standing_of
 
 _EPOCH = date(1970, 1, 1)
-_ENDED = {
+_STATUSES = {
+    "valid": LicenceStatus.LICENCE_STATUS_VALID,
+    "expired": LicenceStatus.LICENCE_STATUS_EXPIRED,
     "revoked": LicenceStatus.LICENCE_STATUS_REVOKED,
     "cancelled": LicenceStatus.LICENCE_STATUS_CANCELLED,
-    "expired": LicenceStatus.LICENCE_STATUS_EXPIRED,
+    "not_yet_valid": LicenceStatus.LICENCE_STATUS_NOT_YET_VALID,
+    "unknown": LicenceStatus.LICENCE_STATUS_UNSPECIFIED,
 }
 
 
@@ -30,49 +28,21 @@ def licence(state: LicenceState, today: int) -> Licence:
         matter_id=state.matter_id,
         licence_type=state.licence_type,
         licence_number=state.licence_number,
+        status=_STATUSES[standing_of(state, today).status],
     )
-    terms = _standing_terms(state, today)
-    made.status = _status(state, terms, today)
-    term = _shown(terms or state.terms, today)
+    term = _shown(state, today)
     if term is not None:
         made.valid_from_date.CopyFrom(_date(term.from_day))
-        if term.to_day < WITHOUT_TERM_DAY:
+        if term.to_day < NO_END_DAY:
             made.valid_to_date.CopyFrom(_date(term.to_day))
     if state.ended_day:
         made.ended_date.CopyFrom(_date(state.ended_day))
     return made
 
 
-def _standing_terms(state: LicenceState, today: int) -> Sequence[LicenceTerm]:
-    """Return the terms that an early end left standing.
-
-    A sanction ends them all; a source that closes an expired licence closes the term that ran, not
-    one that begins afterwards.
-    """
-    if not 0 < state.ended_day <= today:
-        return state.terms
-    if state.ended_kind == "expired":
-        return [term for term in state.terms if term.from_day >= state.ended_day]
-    return []
-
-
-def _status(
-    state: LicenceState, terms: Sequence[LicenceTerm], today: int
-) -> LicenceStatus.ValueType:
-    if any(term.from_day <= today <= term.to_day for term in terms):
-        return LicenceStatus.LICENCE_STATUS_VALID
-    if 0 < state.ended_day <= today and all(term.from_day > today for term in terms):
-        return _ENDED[state.ended_kind]
-    if not terms:
-        return LicenceStatus.LICENCE_STATUS_UNSPECIFIED
-    if all(term.from_day > today for term in terms):
-        return LicenceStatus.LICENCE_STATUS_NOT_YET_VALID
-    return LicenceStatus.LICENCE_STATUS_EXPIRED
-
-
-def _shown(terms: Sequence[LicenceTerm], today: int) -> LicenceTerm | None:
+def _shown(state: LicenceState, today: int) -> LicenceTerm | None:
     return max(
-        terms,
+        state.terms,
         key=lambda term: (term.from_day <= today <= term.to_day, term.to_day, term.from_day),
         default=None,
     )

@@ -89,7 +89,8 @@ class PartitionFactory:
         if number not in self._stores:
             path = self._data_dir / f"partition-{number:02d}"
             self._stores[number] = PartitionStore(path, self._options, f"{changelog_id}/{number}")
-        producer = PartitionProducer(self.app_id, number, self.bootstrap, self.settings)
+        limits = {self.topics.timeline: self.settings.timeline_batch_bytes}
+        producer = PartitionProducer(self.app_id, number, self.bootstrap, self.settings, limits)
         return Partition(
             number,
             epoch,

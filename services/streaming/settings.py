@@ -41,6 +41,8 @@ class EngineSettings:
     """Largest key + value + headers of a record the step may write (the topics' limit is 1 MiB)."""
     batch_bytes: int = 900_000
     """Size of a producer batch."""
+    timeline_batch_bytes: int = 64 << 10
+    """The same for the timeline topic, of which single records are read back by offset."""
     transactions_per_s: float = 200.0
     """Transactions a worker starts in a second; above it units gather more records instead."""
     transaction_timeout_ms: int = 10_000

@@ -6,7 +6,7 @@ one hung transaction would hold back other partitions' readers.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -30,9 +30,17 @@ class PartitionProducer:
     """
 
     def __init__(
-        self, app_id: str, partition: int, bootstrap: str, settings: EngineSettings
+        self,
+        app_id: str,
+        partition: int,
+        bootstrap: str,
+        settings: EngineSettings,
+        batch_limits: Mapping[str, int] | None = None,
     ) -> None:
+        """Connect to nothing yet. ``batch_limits``: topic → bytes, for topics with smaller ones."""
         self.partition = partition
+        self._settings = settings
+        self._batch_limits = dict(batch_limits or {})
         self._producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
             transactional_id=f"{app_id}-{partition}",
@@ -69,7 +77,7 @@ class PartitionProducer:
         try:
             await self._producer.begin_transaction()
             for topic, records in topics:
-                for start, batch in self._batches(records):
+                for start, batch in self._batches(records, self._batch_bytes(topic)):
                     ack = await self._producer.send_batch(batch, topic, partition=self.partition)
                     sent.append((topic, start, ack))
             acks = await asyncio.gather(*(ack for _, _, ack in sent))
@@ -91,13 +99,20 @@ class PartitionProducer:
             for (topic, start, _), ack in zip(sent, acks, strict=True)
         }
 
+    def _batch_bytes(self, topic: str) -> int:
+        """Return how large a topic's batches may grow: whoever reads one record fetches a batch."""
+        return self._batch_limits.get(topic, self._settings.batch_bytes)
+
     def _batches(
-        self, records: Sequence[tuple[bytes | None, bytes, Headers]]
+        self, records: Sequence[tuple[bytes | None, bytes, Headers]], batch_bytes: int
     ) -> Iterable[tuple[int, object]]:
         """Yield (number of the first record, batch) over all records, in order."""
         batch, start = self._producer.create_batch(), 0
         for number, (key, value, headers) in enumerate(records):
-            appended = batch.append(timestamp=None, key=key, value=value, headers=list(headers))
+            full = batch.record_count() > 0 and batch.size() + len(value) > batch_bytes
+            appended = None
+            if not full:
+                appended = batch.append(timestamp=None, key=key, value=value, headers=list(headers))
             if appended is None:
                 yield start, batch
                 batch, start = self._producer.create_batch(), number

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from market_supervision.lifecycle.v1 import features_pb2, state_pb2
 from market_supervision.profiles.v1.entity_profile_pb2 import RegistrationStatus
 
+from services.contracts.licence_standing import is_replaced
 from services.contracts.registration_status import standing
-from services.lifecycle.features.licences import is_replaced
 from services.lifecycle.features.moment import Moment
 from services.lifecycle.features.windows import total_until
 from services.lifecycle.view import EntityView

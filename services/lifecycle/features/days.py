@@ -5,8 +5,6 @@ from datetime import date, timedelta
 from google.type.date_pb2 import Date
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-NO_END_DAY = 2_147_483_647
-"""Last day of a licence without term: no day of any calendar."""
 
 
 def date_of(day: int) -> date:

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from market_supervision.lifecycle.v1 import state_pb2
 
-from services.lifecycle.features.licences import UNKNOWN, LicenceStanding, standing_of
+from services.contracts.licence_standing import UNKNOWN, LicenceStanding, standing_of
 from services.lifecycle.features.windows import window_sum, window_sums
 from services.lifecycle.view import EntityView, MatterView
 

@@ -14,7 +14,8 @@ from google.protobuf.message import Message
 from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
 from market_supervision.lifecycle.v1 import state_pb2
 
-from services.lifecycle.folding.facts import NO_END_DAY, Draft, Fact, coded
+from services.contracts.licence_standing import NO_END_DAY
+from services.lifecycle.folding.facts import Draft, Fact, coded
 from services.lifecycle.folding.handlers import FAMILY_OF_FIELD, FOLDS
 from services.lifecycle.folding.lists import entry_key
 from services.lifecycle.view import MatterView

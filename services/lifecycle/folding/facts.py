@@ -14,8 +14,6 @@ from market_supervision.common.v1.envelope_pb2 import CodedValue, EventEnvelope
 from market_supervision.lifecycle.v1 import state_pb2
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-NO_END_DAY = 2_147_483_647
-"""Last day of a licence without term."""
 
 
 class InvalidEventError(Exception):

@@ -4,7 +4,8 @@ from google.type.date_pb2 import Date
 from market_supervision.lifecycle.v1 import state_pb2
 from market_supervision.registration.v1 import registration_events_pb2 as events
 
-from services.lifecycle.folding.facts import NO_END_DAY, Draft, Fact, coded, day_of_date, enum_word
+from services.contracts.licence_standing import NO_END_DAY
+from services.lifecycle.folding.facts import Draft, Fact, coded, day_of_date, enum_word
 
 _TERMS_MAX = 8
 

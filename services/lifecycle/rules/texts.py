@@ -12,9 +12,9 @@ from typing import Literal
 
 from market_supervision.lifecycle.v1 import features_pb2
 
+from services.contracts.licence_standing import WITHOUT_TERM_DAYS
 from services.lifecycle.features.catalogue import FEATURES, Value, value_of
 from services.lifecycle.features.days import date_of
-from services.lifecycle.features.licences import WITHOUT_TERM_DAYS
 from services.lifecycle.rules.errors import ExpressionError
 
 Language = Literal["zh", "en"]

@@ -4,7 +4,8 @@ import pytest
 from market_supervision.lifecycle.v1.state_pb2 import LicenceState
 from market_supervision.profiles.v1.entity_profile_pb2 import LicenceStatus
 
-from services.profiles.licence_view import WITHOUT_TERM_DAY, licence
+from services.contracts.licence_standing import NO_END_DAY
+from services.profiles.licence_view import licence
 
 TODAY = 20_000
 
@@ -24,7 +25,7 @@ def _state(terms: list[tuple[int, int]], ended_day: int = 0, ended_kind: str = "
         (_state([(TODAY - 9, TODAY - 1)]), "EXPIRED"),
         (_state([(TODAY + 1, TODAY + 9)]), "NOT_YET_VALID"),
         (_state([(TODAY - 9, TODAY - 1), (TODAY, TODAY + 9)]), "VALID"),
-        (_state([(TODAY - 9, WITHOUT_TERM_DAY)]), "VALID"),
+        (_state([(TODAY - 9, NO_END_DAY)]), "VALID"),
         (_state([(TODAY - 9, TODAY + 9)], TODAY, "revoked"), "REVOKED"),
         (_state([(TODAY - 9, TODAY + 9)], TODAY + 1, "revoked"), "VALID"),
         (_state([(TODAY - 9, TODAY + 9)], TODAY - 1, "cancelled"), "CANCELLED"),
@@ -52,7 +53,7 @@ def test_term_shown_is_the_one_in_force() -> None:
 
 def test_licence_without_term_has_no_last_day() -> None:
     """A licence for an unlimited time shows none."""
-    made = licence(_state([(0, WITHOUT_TERM_DAY)]), TODAY)
+    made = licence(_state([(0, NO_END_DAY)]), TODAY)
 
     assert made.HasField("valid_from_date")
     assert not made.HasField("valid_to_date")

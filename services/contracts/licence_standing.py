@@ -1,12 +1,15 @@
-"""What a licence was worth on a civil day, from its terms as they were known then. Pure."""
+"""What a licence was worth on a civil day, from its terms as they were known then. Pure.
+
+Shared: the stream's features and the profile must never disagree about it.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from market_supervision.lifecycle.v1 import state_pb2
 
-from services.lifecycle.features.days import NO_END_DAY
-
+NO_END_DAY = 2_147_483_647
+"""Last day of a licence without term: no day of any calendar."""
 WITHOUT_TERM_DAYS = 1_000_000
 """`days_until_expiry` of a licence that never runs out, or of which no term is known."""
 

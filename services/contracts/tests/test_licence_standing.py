@@ -4,12 +4,13 @@ from datetime import date
 
 import pytest
 
-from services.lifecycle.features.days import NO_END_DAY, day_of
-from services.lifecycle.features.licences import (
+from services.contracts.licence_standing import (
+    NO_END_DAY,
     WITHOUT_TERM_DAYS,
     is_replaced,
     standing_of,
 )
+from services.lifecycle.features.days import day_of
 from services.lifecycle.testing import made_licence
 
 GRANTED = (date(2023, 4, 1), date(2026, 3, 31), date(2023, 3, 28))

@@ -140,6 +140,13 @@ def test_tests_named_on_pages_exist() -> None:
     assert named - names == set()
 
 
+def test_every_decision_is_linked_from_the_architecture() -> None:
+    """A decision nobody is led to is taken again."""
+    page = text_of(ROOT / "docs/ARCHITECTURE.md")
+    decisions = {path.name for path in (ROOT / "docs/decisions").glob("*.md")}
+    assert decisions == set(re.findall(r"decisions/([\w-]+\.md)\) \|", page))
+
+
 def test_exit_codes_are_told_whole() -> None:
     """An operator finds every code the worker ends with, under its right name."""
     page = text_of(ROOT / "docs/operating/running.md")

@@ -1,11 +1,12 @@
 """What the engine promises to the business step of a partition, and what it asks of it.
 
-The engine calls every method of one step from one thread, one call at a time, so a step needs no
-locks. It makes a new step through the factory whenever it (re)gains the partition, after the local
-store was brought up to the changelog's end: a step may keep caches, but never across assignments.
-An exception raised by any method ends the process with ``ExitCode.STEP_FAILED`` after one log line,
-and nothing of that unit is visible to anybody; what is wrong with one *record* (poison, conflicts)
-is therefore the step's to catch and to write out as a dead letter.
+The engine never calls two methods of one step at the same time, so a step needs no locks; it calls
+``run`` and ``local_index`` of all steps from one thread that is not the event loop's. It makes a
+new step through the factory whenever it (re)gains the partition, after the local store was brought
+up to the changelog's end: a step may keep caches, but never across assignments. An exception raised
+by any method ends the process with ``ExitCode.STEP_FAILED`` after one log line, and nothing of that
+unit is visible to anybody; what is wrong with one *record* (poison, conflicts) is therefore the
+step's to catch and to write out as a dead letter.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

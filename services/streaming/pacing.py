@@ -1,6 +1,11 @@
-"""Pace the transactions of a worker, so that under load units grow instead of multiplying."""
+"""Share a worker's time between its partitions: turns for transactions, one thread for steps."""
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 class Pacer:
@@ -14,6 +19,15 @@ class Pacer:
         self._interval_s = 1.0 / per_second
         self._burst_s = 0.1
         self._next = 0.0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="step")
+
+    async def compute(self, call: Callable[[], Result]) -> Result:
+        """Run a step's call in the worker's one thread for steps, and return its result.
+
+        On the event loop it would keep heartbeats of transactions and every other partition's
+        network waiting for as long as it computes.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def turn(self) -> None:
         """Wait for the next free slot."""

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from services.runtime.clock import now_ms
 from services.streaming.exits import EngineError, ExitCode
@@ -174,7 +175,7 @@ class Partition:
         started = time.monotonic()
         records = self._next_records(self._unit_limit)
         view = UnitStore(self.store, self.step.local_index)
-        output, size = self._run_step(records, view)
+        output, size = await self._pacer.compute(partial(self._run_step, records, view))
         taken = len(records) if output.taken is None else output.taken
         stream_time_ms = max(
             (r.append_time_ms for r in records[:taken]), default=self._meta.stream_time_ms
@@ -206,7 +207,7 @@ class Partition:
         self._merge.consume(taken)
         meta = Meta(self._meta.unit + 1, stream_time_ms, self._merge.applied)
         meta_value = encode(meta)
-        prepared = self._prepare(output, meta_value)
+        prepared = await self._pacer.compute(partial(self._prepare, output, meta_value))
         changelog = [(key, value, ()) for key, value in output.changelog.items()]
         side.setdefault(self._topics.timeline, []).append((META_KEY, meta_value, ()))
         offsets = await self.producer.commit(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from market_supervision.alerts.v1.alert_pb2 import Alert
@@ -60,10 +61,10 @@ class Subscriber:
         """Return the next delivery; None when there is none in time, or he fell behind."""
         if not self._queue and not self.behind:
             self._news.clear()
-            try:
+            # What is offered just as the time is up counts: None means that all up to ``positions``
+            # is delivered.
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), timeout_seconds)
-            except TimeoutError:
-                return None
         return self._queue.popleft() if self._queue else None
 
 

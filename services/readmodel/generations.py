@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from services.contracts.topics import PARTITIONS
 from services.readmodel import alert_index, record
+from services.readmodel.errors import RecordError
 from services.readmodel.keys import LINKS_INDEX, Keys
 from services.readmodel.record import Term
 
@@ -79,8 +80,7 @@ class GenerationCleaner:
         values: list[bytes | None] = list(await self._client.mget(names))  # type: ignore[arg-type]
         pipeline = self._client.pipeline(transaction=False)
         for value, found in zip(values, found_by, strict=True):
-            terms = (found,) if value is None else (found, *record.decode(value).terms)
-            for term in terms:
+            for term in (found, *_terms(value)):
                 pipeline.zrem(old.index(term.index_name), term.member)
         pipeline.unlink(*names)
         await pipeline.execute()
@@ -89,3 +89,16 @@ class GenerationCleaner:
     async def _members(self, index: str, limit: int = SLICE) -> list[bytes]:
         members: Any = await self._client.zrange(index, 0, limit - 1)
         return list(members)
+
+
+def _terms(value: bytes | None) -> tuple[Term, ...]:
+    """Return what a record is listed under; nothing of one that cannot be taken apart.
+
+    What an earlier release wrote in another form must not stop the one that cleans up after it.
+    """
+    if value is None:
+        return ()
+    try:
+        return record.decode(value).terms
+    except RecordError:
+        return ()

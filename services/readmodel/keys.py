@@ -1,7 +1,8 @@
 """Names of everything in Redis.
 
-A *generation* is one read model built from one set of topics: it is named after their ids, so that
-recreated topics make a new generation beside the old one. Per generation, with ``<g>`` its name:
+A *generation* is one read model built from one set of topics in one form of records: it is named
+after both, so that recreated topics, or a release that writes records in another form, make a new
+generation beside the old one. Per generation, with ``<g>`` its name:
 
     <namespace>:serving           name of the generation that answers; absent: none is complete
     <namespace>:generations       sorted set of the generations that hold data
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from aiokafka.partitioner import murmur2
 
 from services.contracts.topics import PARTITIONS
+from services.readmodel.record import FORMAT
 
 NAMESPACE_DEFAULT = "ms"
 GENERATION_CHARACTERS = 8
@@ -36,6 +38,7 @@ ALIASES_INDEX = "aliases:{root}"
 def generation_name(topic_ids: dict[str, str]) -> str:
     """Return the name of the generation built from these topics (short name → topic id)."""
     text = ",".join(f"{topic}={topic_ids[topic]}" for topic in sorted(topic_ids))
+    text += f",format={FORMAT}"
     return hashlib.sha256(text.encode()).hexdigest()[:GENERATION_CHARACTERS]
 
 

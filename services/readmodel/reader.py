@@ -1,7 +1,8 @@
 """The reading half: only the query side uses it.
 
 Every question is one pipeline that begins by asking which generation answers, and goes on with how
-fresh it is, then with data: so freshness is never newer than the data it speaks of.
+fresh it is, then with data: so freshness is never newer than the data it speaks of. It ends by
+asking again which generation answers: a flush in between must not look like nothing being there.
 """
 
 from collections.abc import Callable, Sequence
@@ -176,12 +177,13 @@ class ReadModelReader:
                 pipeline = self._client.pipeline(transaction=False)
                 pipeline.get(keys.serving)
                 build(keys, pipeline)
-                serving, *answers = await pipeline.execute()
-                if serving is None:
+                pipeline.get(keys.serving)
+                serving, *answers, serving_still = await pipeline.execute()
+                if serving is None or serving_still is None:
                     raise NotReadyError("the read model is not complete yet (读模型尚未就绪)")
-                if serving.decode() == keys.generation:
+                if serving == serving_still and serving.decode() == keys.generation:
                     return answers
-                self._keys = Keys(serving.decode(), keys.namespace)
+                self._keys = Keys(serving_still.decode(), keys.namespace)
         except TRANSIENT_ERRORS as error:
             raise NotReadyError(f"Redis does not answer: {error} (读模型暂不可用)") from error
         raise NotReadyError("the read model is being replaced (读模型正在切换)")

@@ -2,7 +2,7 @@
 
     8 bytes  offset of the Kafka record it was made from, big-endian
     1 byte   number of index terms
-    a term   1 byte length and name of the index, 1 byte length and member
+    a term   2 bytes length and name of the index, 2 bytes length and member
     rest     the message as it stands in Kafka
 
 The terms travel with the value, so that the script which replaces it can remove those that no
@@ -20,8 +20,11 @@ TERMS_MAX = 64
 HEADER_BYTES_MAX = 8 * 1024
 """Offset and terms together; the scripts read no further to find the old terms."""
 
+FORMAT = 2
+"""Changes whenever the form above does: each form makes a generation of its own."""
+
 _OFFSET = struct.Struct(">QB")
-_TERM_BYTES_MAX = 255
+_LENGTH = struct.Struct(">H")
 
 
 class Term(NamedTuple):
@@ -47,9 +50,9 @@ def encode(offset: int, terms: Sequence[Term], message: bytes) -> bytes:
     parts = [_OFFSET.pack(offset, len(terms))]
     for term in terms:
         for text in (term.index_name.encode(), term.member):
-            if len(text) > _TERM_BYTES_MAX:
+            if len(text) > HEADER_BYTES_MAX:
                 raise RecordError(f"index term too long (索引项过长): {text[:40]!r}")
-            parts.append(bytes((len(text),)))
+            parts.append(_LENGTH.pack(len(text)))
             parts.append(text)
     header = b"".join(parts)
     if len(header) > HEADER_BYTES_MAX:
@@ -78,7 +81,8 @@ def decode(value: bytes) -> Record:
 
 
 def _text(value: bytes, at: int) -> tuple[bytes, int]:
-    end = at + 1 + value[at]
+    start = at + _LENGTH.size
+    end = start + _LENGTH.unpack_from(value, at)[0]
     if end > len(value):
         raise IndexError("term runs past the end")
-    return value[at + 1 : end], end
+    return value[start:end], end

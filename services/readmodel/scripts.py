@@ -13,13 +13,17 @@ PUT_RECORDS = (
 -- Replaces records by newer ones and moves their index terms along.
 -- KEYS: record keys. ARGV[1]: prefix of index names; ARGV[2]: bytes of a header at most;
 -- ARGV[2 + i]: new value of KEYS[i]. Returns how many were newer and thus written.
+local function text_at(value, at)
+  local ends = at + 1 + struct.unpack('>I2', value, at)
+  return string.sub(value, at + 2, ends), ends + 1
+end
 local function terms_of(value)
   local terms, at = {}, 10
   for n = 1, string.byte(value, 9) do
-    local index_end = at + string.byte(value, at)
-    local member_end = index_end + 1 + string.byte(value, index_end + 1)
-    terms[n] = {string.sub(value, at + 1, index_end), string.sub(value, index_end + 2, member_end)}
-    at = member_end + 1
+    local index, member
+    index, at = text_at(value, at)
+    member, at = text_at(value, at)
+    terms[n] = {index, member}
   end
   return terms
 end

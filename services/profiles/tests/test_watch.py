@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
 from market_supervision.alerts.v1.alert_pb2 import Alert, AlertRecord
@@ -270,3 +270,23 @@ async def test_subscriber_ahead_of_the_tail_gets_nothing_twice() -> None:
     assert delivery is not None
     assert [item.offset for item in delivery.items] == [2, 3]
     assert delivery.positions[0] == 4
+
+
+async def test_record_offered_as_the_time_is_up_is_delivered_before_its_position(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None means that everything up to the positions is delivered: a checkpoint relies on it."""
+    subscriber = Subscriber(lambda _: True, START, queue_messages_max=9)
+    item = AlertItem(0, 0, 0, AlertRecord(alert=Alert(alert_id="7")))
+
+    async def offered_too_late(waiting: Coroutine[object, object, object], _: float) -> None:
+        waiting.close()
+        subscriber.offer(AlertBatch((item,), (1, *START[1:])))
+        raise TimeoutError
+
+    monkeypatch.setattr("services.profiles.watch_hub.asyncio.wait_for", offered_too_late)
+    delivery = await subscriber.next(0.01)
+
+    assert delivery is not None
+    assert delivery.items == (item,)
+    assert delivery.positions == subscriber.positions

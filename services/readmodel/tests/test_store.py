@@ -6,6 +6,7 @@ import pytest
 from market_supervision.alerts.v1.alert_pb2 import Alert, AlertState, Severity
 from market_supervision.lifecycle.v1.state_pb2 import AlertThread, EntityState, LinkRecord
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from services.contracts.topics import PARTITIONS
 from services.readmodel import alert_index, record
@@ -315,6 +316,82 @@ async def test_old_generation_is_deleted_without_searching(
     (found,) = await ReadModelReader(client).entities([ENTITY])
     assert found.state is not None
     assert found.state.linked_to == "b"
+
+
+LONGEST_KEY = "regno:" + "粤" * 128
+"""What a source may send at most: 390 bytes."""
+
+
+async def test_longest_key_of_chinese_characters_is_kept_and_found(
+    client: Redis, writer: ReadModelWriter, keys: Keys
+) -> None:
+    """A key is bounded in characters, each of which takes three bytes; none stops the projection."""
+    partition = partition_of(LONGEST_KEY)
+    alert = _alert(1)
+    alert.entity_key = LONGEST_KEY
+    for offset in range(2):
+        # Written twice: the second time the script takes the old terms apart.
+        batch = _state_batch(keys, offset, str(offset), expected=offset or None, entity=LONGEST_KEY)
+        value = AlertThread(alert=alert).SerializeToString()
+        terms = alert_index.terms(alert)
+        batch.records[keys.alert(alert.alert_id)] = record.encode(offset, terms, value)
+        alert.state = AlertState.ALERT_STATE_CLOSED
+        assert await writer.write([batch]) == []
+    await _serve(writer)
+    reader = ReadModelReader(client)
+
+    (found,) = await reader.entities([LONGEST_KEY])
+    assert found.state is not None
+    assert found.state.linked_to == "1"
+    names = [f"alerts:entity:{LONGEST_KEY}", "alerts:state:1", "alerts:state:2"]
+    assert await reader.index_sizes(names) == [1, 0, 1]
+    assert await client.zrange(keys.entities(partition), 0, -1) == [LONGEST_KEY.encode()]
+
+
+async def test_flush_in_the_middle_of_a_question_is_not_ready(
+    client: Redis, writer: ReadModelWriter, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that went away after the generation was asked for must not look like not there."""
+    await writer.write([_state_batch(keys, 0, "a", expected=None)])
+    await _serve(writer)
+    reader = ReadModelReader(client)
+    await reader.check_ready()
+    pipeline = client.pipeline
+
+    def flushing_after_the_first_command(**options: bool) -> Pipeline:
+        made = pipeline(**options)
+        get = made.get
+
+        def get_then_flush(name: str) -> object:
+            answer = get(name)
+            if len(made) == 1:
+                made.flushall()
+            return answer
+
+        monkeypatch.setattr(made, "get", get_then_flush)
+        return made
+
+    monkeypatch.setattr(client, "pipeline", flushing_after_the_first_command)
+    with pytest.raises(NotReadyError):
+        await reader.entities([ENTITY])
+
+
+async def test_old_generation_with_records_of_another_form_is_deleted(
+    client: Redis, writer: ReadModelWriter, keys: Keys
+) -> None:
+    """What an earlier release wrote does not stop the one that cleans up."""
+    await writer.write([_alert_batch(keys, 0, _alert(1))])
+    await client.set(keys.alert(_alert(1).alert_id), b"12345678\x01\xff")
+    fresh = Keys("cafe0002")
+    newer = ReadModelWriter(client, fresh)
+    await newer.register()
+    await _serve(newer)
+
+    cleaner = GenerationCleaner(client, fresh)
+    while await cleaner.step():
+        pass
+
+    assert await client.exists(keys.alert(_alert(1).alert_id), keys.positions) == 0
 
 
 async def test_redis_that_may_evict_is_refused(client: Redis) -> None:

@@ -9,6 +9,7 @@ from market_supervision.common.v1.envelope_pb2 import Disposition, EntityKey
 
 from services.contracts.families import Family, FamilyEvent
 from services.contracts.identifiers import canonical_key
+from services.intake.envelope_bounds import is_within_bounds
 from services.intake.placement import Entry, Place, SourceKey, TailRecord
 
 PAYLOAD_HASH_HEADER = "payload-hash"
@@ -62,13 +63,13 @@ class LogRecord(Protocol):
         ...
 
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
         """The headers, in order."""
         ...
 
 
 def tail_record(family: Family, record: LogRecord) -> TailRecord | None:
-    """Return what the index keeps of ``record``, None when it is no event of the family.
+    """Return what the index keeps of ``record``, None when it is no event an intake could take.
 
     Such bytes got on the topic past the intakes; they are nobody's receipt, and the stream
     quarantines them.
@@ -78,7 +79,7 @@ def tail_record(family: Family, record: LogRecord) -> TailRecord | None:
     except DecodeError:
         return None
     envelope = event.envelope
-    if not envelope.source_record_id or envelope.source_version < 1:
+    if not is_within_bounds(envelope):
         return None
     entity_key = canonical_key(envelope.entity_key)
     entry = Entry(
@@ -105,7 +106,7 @@ def tail_record(family: Family, record: LogRecord) -> TailRecord | None:
 
 def _recorded_hash(record: LogRecord) -> bytes | None:
     for name, value in record.headers:
-        if name == PAYLOAD_HASH_HEADER:
+        if name == PAYLOAD_HASH_HEADER and value is not None:
             try:
                 found = bytes.fromhex(value.decode("ascii"))
             except ValueError:

@@ -140,7 +140,7 @@ class _Intake:
         entry = Entry(0, 0, 0, prepared.payload_hash, place.entity_key)
         record = TailRecord(prepared.key, entry, place, is_moved=False)
         places = with_record(self._places.get(slot, ()), record)
-        for move in missing_moves(places, lambda key: key):
+        for move in missing_moves(places):
             yield moved_record(self._family, *slot, move, now_ns=now_ns)
             left = move.place._replace(version=move.version)
             places = with_record(places, record._replace(place=left, is_moved=True))

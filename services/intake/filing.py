@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from market_supervision.common.v1.envelope_pb2 import Disposition
+
 from services.contracts.families import FamilyEvent, arm_of
 from services.intake.index import IntakeIndex
 from services.intake.links import Links
@@ -21,16 +23,21 @@ class Filing:
     def __call__(self, event: FamilyEvent, sent_key: str) -> str:
         """Return the canonical key under which ``event``, sent with ``sent_key``, is filed.
 
-        A record without a body only takes back what was said before; it goes where that stands.
+        A withdrawal, with a body or without, takes back what was said before; it goes where that
+        stands.
         """
-        arm = arm_of(event)
-        if arm in KEYED_AS_SENT:
+        if arm_of(event) in KEYED_AS_SENT:
             return sent_key
-        if arm is None:
-            envelope = event.envelope
+        envelope = event.envelope
+        if envelope.disposition == Disposition.DISPOSITION_WITHDRAWN:
             slot = slot_bytes(envelope.source_system, envelope.source_record_id)
-            for place in reversed(self._index.places(slot)):
-                known_as = (place.entity_key, place.submitted_key)
-                if place.matter_id == envelope.matter_id and sent_key in known_as:
-                    return place.entity_key
+            stands_at = [
+                place
+                for place in self._index.places(slot)
+                if place.version
+                and place.matter_id == envelope.matter_id
+                and sent_key in (place.entity_key, place.submitted_key)
+            ]
+            if stands_at:
+                return max(stands_at, key=lambda place: place.version).entity_key
         return self._links.root_of(sent_key)

@@ -16,7 +16,7 @@ from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdic
 
 from services.intake import placement
 from services.intake.placement import Entry, Place, SourceKey, TailRecord
-from services.intake.slot_history import Move, RootOf, contested, missing_moves, with_record
+from services.intake.slot_history import Move, contested, missing_moves, with_record
 
 FORMAT = 1
 """Raised when the byte forms change; an index of another format is emptied and filled again."""
@@ -57,7 +57,7 @@ class Applied:
 class IntakeIndex:
     """Entries by source version, places by slot, positions by partition. One thread only."""
 
-    def __init__(self, directory: Path, identity: IndexIdentity, root_of: RootOf) -> None:
+    def __init__(self, directory: Path, identity: IndexIdentity) -> None:
         """Open the index in ``directory``, emptying one of another topic or format.
 
         Raises:
@@ -65,7 +65,6 @@ class IntakeIndex:
         """
         self._directory = directory
         self._identity = identity
-        self._root_of = root_of
         self._database = self._open()
         if self._read_identity() != self._expected_identity():
             self.wipe()
@@ -124,7 +123,7 @@ class IntakeIndex:
 
     def moves(self, slot: bytes) -> tuple[Move, ...]:
         """Return the MOVED records a slot needs by what was read so far."""
-        return missing_moves(self.places(slot), self._root_of)
+        return missing_moves(self.places(slot))
 
     def pending_slots(self, *, after: bytes = b"", limit: int) -> list[bytes]:
         """Return at most ``limit`` slots above ``after`` that need a MOVED record, in order."""
@@ -138,7 +137,7 @@ class IntakeIndex:
         return found
 
     def forget_pending(self, slot: bytes) -> None:
-        """Drop a slot's mark: its places turned out to be one (a link was learnt since)."""
+        """Drop the mark of a slot that needs no MOVED record any more."""
         self._database.delete(placement.PENDING_PREFIX + slot)
 
     def apply(
@@ -201,13 +200,13 @@ class IntakeIndex:
     ) -> None:
         if len(new) < 2:
             return
-        needed = missing_moves(new, self._root_of)
+        needed = missing_moves(new)
         if needed:
             batch.put(placement.PENDING_PREFIX + slot, b"")
             applied.slots_with_moves.append(slot)
         elif len(old) > 1:
             batch.delete(placement.PENDING_PREFIX + slot)
-        if contested(new, self._root_of):
+        if contested(new):
             applied.contested_slots.append(slot)
 
     def _get_many(self, keys: list[bytes]) -> list[bytes | None]:

@@ -128,9 +128,7 @@ class Intake:
         publisher = await KafkaPublisher.start(brokers, topic, settings.publisher)
         ids = await asyncio.to_thread(topic_ids, brokers, [topic])
         links = Links()
-        index = IntakeIndex(
-            settings.index_directory, IndexIdentity(topic, ids[topic]), links.root_of
-        )
+        index = IntakeIndex(settings.index_directory, IndexIdentity(topic, ids[topic]))
 
         def notice_moves(slots: Sequence[bytes]) -> None:
             mover.notice(slots)

@@ -5,16 +5,12 @@ only the correction itself; whoever later sees one slot under two places, of whi
 lower version carries no MOVED, has to publish it there, so that the fact counts once.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from services.intake.placement import Place, TailRecord
 
 PLACES_MAX = 8
 """Places remembered of one slot; of more, the settled ones with the lowest version go first."""
-
-RootOf = Callable[[str], str]
-"""Resolves a canonical entity key to the root of its links (itself when it has none)."""
 
 
 class Move(NamedTuple):
@@ -55,11 +51,11 @@ def _bounded(places: tuple[Place, ...]) -> tuple[Place, ...]:
     return tuple(place for place in places if place is not dropped)
 
 
-def missing_moves(places: tuple[Place, ...], root_of: RootOf) -> tuple[Move, ...]:
+def missing_moves(places: tuple[Place, ...]) -> tuple[Move, ...]:
     """Return the MOVED records that these places still need, by ascending version.
 
-    A place whose entity key is only another name (a link) for the newest one's is the same place:
-    what stands under the old key is handed over by the stream, not moved by an intake.
+    A key that was replaced by another (a link) is a place of its own: a correction filed under the
+    root leaves what stands under the old key, and only a MOVED record takes it away there.
     """
     if len(places) < 2:
         return ()
@@ -67,33 +63,13 @@ def missing_moves(places: tuple[Place, ...], root_of: RootOf) -> tuple[Move, ...
     return tuple(
         Move(place, newest.version)
         for place in sorted(places, key=lambda place: place.version)
-        if 0 < place.version < newest.version
-        and place.moved_version <= place.version
-        and not _is_same_place(place, newest, root_of)
+        if 0 < place.version < newest.version and place.moved_version <= place.version
     )
 
 
-def contested(places: tuple[Place, ...], root_of: RootOf) -> bool:
+def contested(places: tuple[Place, ...]) -> bool:
     """Return whether the highest version stands under two places: contradictory submissions."""
     if len(places) < 2:
         return False
     newest = max(places, key=lambda place: place.version)
-    return any(
-        place is not newest
-        and place.version == newest.version
-        and not _is_same_place(place, newest, root_of)
-        for place in places
-    )
-
-
-def _is_same_place(one: Place, other: Place, root_of: RootOf) -> bool:
-    if one.matter_id != other.matter_id:
-        return False
-    return not _names(one, root_of).isdisjoint(_names(other, root_of))
-
-
-def _names(place: Place, root_of: RootOf) -> set[str]:
-    names = {place.entity_key, root_of(place.entity_key)}
-    if place.submitted_key:
-        names.add(place.submitted_key)
-    return names
+    return any(place is not newest and place.version == newest.version for place in places)

@@ -97,7 +97,7 @@ def test_record_at_the_bounds_is_stored_and_can_be_moved(tmp_path: Path, seconds
     envelope.event_time.seconds, envelope.event_time.nanos = seconds, bounds.NANOS_MAX
     seen = tail_record(FAMILY, record(made))
     assert seen is not None
-    index = IntakeIndex(tmp_path, IndexIdentity("topic", "id"), str)
+    index = IntakeIndex(tmp_path, IndexIdentity("topic", "id"))
     index.apply([seen], {0: (1, 0)})
     assert index.find([seen.key]) == [seen.entry]
     move = Move(seen.place, 2)

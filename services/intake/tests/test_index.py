@@ -12,14 +12,9 @@ HASH, OTHER_HASH = b"\x01" * 32, b"\x02" * 32
 KEY = SourceKey("zs", "JC-1", 1)
 
 
-def itself(key: str) -> str:
-    """Resolve no links."""
-    return key
-
-
 def open_index(directory: Path, identity: IndexIdentity = IDENTITY) -> IntakeIndex:
     """Open an index."""
-    return IntakeIndex(directory, identity, itself)
+    return IntakeIndex(directory, identity)
 
 
 def record(

@@ -70,6 +70,9 @@ def _heading(profile: Mapping[str, Any]) -> Panel:
             lines.append(f"{label}: {registration[field].get('value', '')}")
     if "linkedKeys" in profile:
         lines.append(f"Linked keys 关联标识: {', '.join(profile['linkedKeys'])}")
+    for other in profile.get("unmergedProfiles", ()):
+        name, alerts = other["name"], other.get("openAlertCount", 0)
+        lines.append(f"Facts not merged 未合并: {name} ({alerts} open alerts 条未关闭预警)")
     first, last = profile.get("firstEventTime", ""), profile.get("lastEventTime", "")
     lines.append(f"Facts 事实: {_short(first)} - {_short(last)}")
     return Panel(Text("\n".join(lines)), title=profile.get("name", ""))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from market_supervision.common.v1.envelope_pb2 import EntityKey
@@ -34,8 +34,11 @@ from services.runtime.errors import (
 LINK_HOPS_MAX = 8
 """Links followed one after the other; a longer chain is cut there."""
 LINKED_KEYS_MAX = 64
+UNMERGED_MAX = 8
+"""Linked keys whose facts are told beside those of the root; the others are only named."""
 FRESHNESS_WAIT_SECONDS_MAX = 10.0
 FRESHNESS_POLL_SECONDS = 0.02
+FRESHNESS_POLL_SECONDS_MAX = 0.25
 
 _FAMILY_TOPICS = {family.topic for family in FAMILIES}
 
@@ -44,15 +47,17 @@ _FAMILY_TOPICS = {family.topic for family in FAMILIES}
 class FoundEntity:
     """An entity under all its keys; ``state`` is None when nothing is known under any of them.
 
-    ``state`` is that of the root while it has one; a key just linked to a new root still has all
-    its facts under the old key.
+    ``state`` is that of the root, else that of the first linked key which has one: what was filed
+    before a link stays under the old key. ``unmerged``: the states of the other linked keys by key,
+    in order, at most `UNMERGED_MAX`. ``readings``: how fresh each partition is that any of the keys
+    lies in.
     """
 
     root_key: str
     linked_keys: tuple[str, ...]
     state: EntityState | None
-    partition: int
-    freshness: PartitionReading
+    unmerged: Mapping[str, EntityState]
+    readings: Mapping[int, PartitionReading]
 
 
 def key_of_name(name: str, schemes: KeySchemes) -> str:
@@ -123,24 +128,34 @@ def _found(key: str, root_key: str, known: dict[str, EntityReading]) -> FoundEnt
             if alias in known and alias not in wanted and len(linked) < LINKED_KEYS_MAX:
                 wanted.append(alias)
                 linked.append(alias)
-    candidates = [known[k] for k in dict.fromkeys((root_key, key, *sorted(linked)))]
-    holder = next((c for c in candidates if c.state is not None), candidates[0])
+    linked_keys = tuple(sorted(set(linked) | ({key} - {root_key})))
+    readings = [known[k] for k in (root_key, *linked_keys)]
+    states = {r.entity_key: r.state for r in readings if r.state is not None}
+    shown = next(iter(states), None)
+    unmerged = [item for item in states.items() if item[0] != shown]
     return FoundEntity(
         root_key=root_key,
-        linked_keys=tuple(sorted(set(linked) | ({key} - {root_key}))),
-        state=holder.state,
-        partition=holder.partition,
-        freshness=holder.freshness,
+        linked_keys=linked_keys,
+        state=None if shown is None else states[shown],
+        unmerged=dict(unmerged[:UNMERGED_MAX]),
+        readings={reading.partition: reading.freshness for reading in readings},
     )
 
 
 def source_freshness(
-    reading: PartitionReading, partition: int, now_ms: int
+    readings: Mapping[int, PartitionReading], now_ms: int
 ) -> list[SourceFreshness]:
-    """Return how fresh an answer from a partition is, one entry a family."""
+    """Return how fresh an answer from some partitions is, one entry a family.
+
+    The entry is that of the partition which is furthest behind: no part of the answer is older.
+    """
     made = []
     for family in FAMILIES:
-        fresh = freshness.of_topic(reading, topics.name(family.topic))
+        topic = topics.name(family.topic)
+        partition, fresh = min(
+            ((p, freshness.of_topic(reading, topic)) for p, reading in readings.items()),
+            key=lambda entry: entry[1].current_as_of_ms,
+        )
         entry = SourceFreshness(
             family=family.name,
             current_as_of_time=timestamp(min(fresh.current_as_of_ms, now_ms)),
@@ -169,6 +184,7 @@ async def wait_for_receipt(
         # Leave time for the answer itself.
         limit = min(limit, max(0.0, seconds_left - 2 * FRESHNESS_POLL_SECONDS))
     deadline = time.monotonic() + limit
+    pause = FRESHNESS_POLL_SECONDS
     while True:
         reading = await reader.partition_freshness(receipt.partition)
         reached = freshness.of_topic(reading, receipt.topic).next_offset
@@ -181,7 +197,9 @@ async def wait_for_receipt(
                 f"视图已处理到位点 {reached}，尚未包含回执位点 {receipt.offset}",
                 metadata={"next_offset": str(reached)},
             )
-        await asyncio.sleep(FRESHNESS_POLL_SECONDS)
+        # A wait that will be long must not cost Redis as much as many short ones.
+        await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(1.5 * pause, FRESHNESS_POLL_SECONDS_MAX)
 
 
 def _check_receipt(receipt: Receipt) -> None:

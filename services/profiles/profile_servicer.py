@@ -1,6 +1,7 @@
 """EntityProfileService over the read model."""
 
 from datetime import datetime
+from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
@@ -124,7 +125,7 @@ class EntityProfileServicer(EntityProfileServiceServicer):
             )
         response = api.ListTimelineEntriesResponse(
             entries=page.entries,
-            freshness=source_freshness(found.freshness, found.partition, _ms(self._clock())),
+            freshness=source_freshness(found.readings, _ms(self._clock())),
         )
         if page.last_place is not None:
             response.next_page_token = tokens.encode(digest, page.last_place)
@@ -146,17 +147,20 @@ class EntityProfileServicer(EntityProfileServiceServicer):
         zone = self._schemes.zone(parse_key(found.root_key).scheme)
         answer_time = Timestamp()
         answer_time.FromDatetime(now)
+        made = partial(
+            profile,
+            view=view,
+            today=now.astimezone(zone).date(),
+            code_labels=self._code_tables.label,
+        )
+        answer = made(state, root_key=found.root_key, linked_keys=found.linked_keys)
+        answer.unmerged_profiles.extend(
+            made(other, root_key=key, linked_keys=()) for key, other in found.unmerged.items()
+        )
         return api.GetEntityProfileResponse(
-            profile=profile(
-                state,
-                root_key=found.root_key,
-                linked_keys=found.linked_keys,
-                view=view,
-                today=now.astimezone(zone).date(),
-                code_labels=self._code_tables.label,
-            ),
+            profile=answer,
             answer_time=answer_time,
-            freshness=source_freshness(found.freshness, found.partition, _ms(now)),
+            freshness=source_freshness(found.readings, _ms(now)),
         )
 
 

@@ -21,6 +21,9 @@ class WatchSettings(BaseModel):
     """A subscriber who takes no message for so long is cut, with his cursor."""
     readers_max: int = Field(default=16, ge=1)
     """Subscribers who read the past at the same time; more wait their turn."""
+    reader_turn_seconds: float = Field(default=5.0, gt=0)
+    """How long one of them keeps a reader while others wait, however slowly he takes what it reads.
+    """
     streams_max: int = Field(default=1_000, ge=1)
     """Watches open at once; more are refused with RESOURCE_EXHAUSTED."""
 

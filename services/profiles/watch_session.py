@@ -72,21 +72,35 @@ class WatchSession:
                 await self._deliver((), subscriber.positions)
 
     async def _catch_up(self) -> None:
-        """Read on alone until the tail is reached and joined."""
-        async with self._reader_slot():
-            reader = await self._log.open(self._positions)
-            try:
-                while True:
-                    batch = await reader.poll()
-                    self._check_open()
-                    items = select(batch, self._matches, self._positions)
-                    if items or self._until_checkpoint() == 0:
-                        await self._deliver(items, batch.positions)
-                    self._positions = batch.positions
-                    if self._join():
-                        return
-            finally:
-                await reader.stop()
+        """Read on alone, a turn at a time, until the tail is reached and joined."""
+        while True:
+            async with self._reader_slot():
+                joined, sending = await self._read_a_turn()
+            # A slow subscriber is waited for without a reader, which others can use meanwhile.
+            if sending is not None:
+                await sending
+            if joined:
+                return
+
+    async def _read_a_turn(self) -> "tuple[bool, asyncio.Task[None] | None]":
+        """Read and deliver until joined or the turn is over; return a delivery still under way."""
+        over = time.monotonic() + self._settings.reader_turn_seconds
+        reader = await self._log.open(self._positions)
+        try:
+            while time.monotonic() < over:
+                batch = await reader.poll()
+                self._check_open()
+                items = select(batch, self._matches, self._positions)
+                if items or self._until_checkpoint() == 0:
+                    sending = asyncio.create_task(self._deliver(items, batch.positions))
+                    if not await _ended(sending, over - time.monotonic()):
+                        return False, sending
+                self._positions = batch.positions
+                if self._join():
+                    return True, None
+            return False, None
+        finally:
+            await reader.stop()
 
     @asynccontextmanager
     async def _reader_slot(self) -> AsyncIterator[None]:
@@ -125,3 +139,15 @@ class WatchSession:
                 "the server stops; resume with the last cursor",
                 "服务正在停止，请用最后的游标续订",
             )
+
+
+async def _ended(sending: "asyncio.Task[None]", timeout_seconds: float) -> bool:
+    """Wait for a delivery for some time; raise what it raised, and end it when cancelled."""
+    try:
+        await asyncio.wait({sending}, timeout=max(0.0, timeout_seconds))
+    except asyncio.CancelledError:
+        sending.cancel()
+        raise
+    if sending.done():
+        sending.result()
+    return sending.done()

@@ -30,7 +30,8 @@ _GENERATION_CHANGES_MAX = 3
 class EntityReading:
     """What the read model holds under one canonical key.
 
-    ``linked_to``: the key it was linked away to, or empty. ``aliases``: keys linked directly to it,
+    ``linked_to``: the key it was linked away to, or empty; told by the state where there is one, so
+    that it is as fresh as the state is. ``aliases``: keys linked directly to it,
     sorted.
     """
 
@@ -196,11 +197,16 @@ def _entity_reading(
     aliases: Sequence[bytes],
 ) -> EntityReading:
     state, link = (None if value is None else record.message_of(value) for value in values)
+    entity = None if state is None else EntityState.FromString(state)
+    if entity is not None:
+        linked_to = entity.linked_to
+    else:
+        linked_to = "" if link is None else LinkRecord.FromString(link).to_key
     return EntityReading(
         entity_key=entity_key,
         partition=partition_of(entity_key),
-        state=None if state is None else EntityState.FromString(state),
-        linked_to="" if link is None else LinkRecord.FromString(link).to_key,
+        state=entity,
+        linked_to=linked_to,
         aliases=tuple(sorted(alias.decode() for alias in aliases)),
         freshness=freshness.reading(fresh),
     )

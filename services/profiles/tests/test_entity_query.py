@@ -5,11 +5,19 @@ from collections.abc import Sequence
 import pytest
 from market_supervision.lifecycle.v1.state_pb2 import EntityState
 
+from services.contracts import topics
 from services.contracts.key_schemes import load_key_schemes
-from services.profiles.entity_query import LINKED_KEYS_MAX, find_entities, key_of_name
+from services.profiles.entity_query import (
+    LINKED_KEYS_MAX,
+    find_entities,
+    key_of_name,
+    source_freshness,
+)
 from services.readmodel.freshness import PartitionReading
+from services.readmodel.positions import Heads
 from services.readmodel.reader import EntityReading
 from services.runtime.errors import EntityKeyInvalidError
+from services.streaming.meta import Applied
 
 NOTHING = PartitionReading({}, None)
 
@@ -74,6 +82,31 @@ async def test_root_without_facts_shows_those_of_its_old_key() -> None:
     found, _ = await _find({"a": "b"}, ["a"], "a", "b")
 
     assert found == [("b", ("a",), "a"), ("b", ("a",), "a")]
+
+
+async def test_facts_under_a_linked_key_stay_reachable_once_the_root_has_some() -> None:
+    """The first event under the new key hides nothing of what stands under the old ones."""
+    reader = MemoryReader({"a": "b", "c": "b", "d": "b"}, ["a", "b", "d"])
+    for asked in ("a", "b", "c"):
+        (found,) = await find_entities(reader, [asked])  # type: ignore[arg-type]
+
+        assert found.state is not None
+        assert found.state.entity_key == "b"
+        assert list(found.unmerged) == ["a", "d"]
+        assert found.unmerged["a"].entity_key == "a"
+
+
+def test_freshness_of_several_partitions_is_that_of_the_oldest() -> None:
+    """An answer made of linked keys is as old as its oldest part."""
+    topic = topics.name("complaints.v1")
+    readings = {
+        3: PartitionReading({topic: Applied(5, 9_000)}, Heads(9_500, {topic: 5})),
+        7: PartitionReading({topic: Applied(2, 4_000)}, Heads(9_500, {topic: 6})),
+    }
+    (entry,) = [f for f in source_freshness(readings, 10_000) if f.family == "complaints"]
+
+    assert (entry.partition, entry.next_offset, entry.lag_records) == (7, 2, 4)
+    assert entry.lag_seconds == 6.0
 
 
 async def test_circle_of_links_has_one_root_for_all_its_keys() -> None:

@@ -12,6 +12,8 @@ TODAY = 20_000
 
 def _state(terms: list[tuple[int, int]], ended_day: int = 0, ended_kind: str = "") -> LicenceState:
     state = LicenceState(matter_id="x/1", ended_day=ended_day, ended_kind=ended_kind)
+    if ended_kind:
+        state.ends.add(kind=ended_kind, ended_day=ended_day)
     for from_day, to_day in terms:
         state.terms.add(from_day=from_day, to_day=to_day)
     return state

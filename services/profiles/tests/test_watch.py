@@ -290,3 +290,36 @@ async def test_record_offered_as_the_time_is_up_is_delivered_before_its_position
     assert delivery is not None
     assert delivery.items == (item,)
     assert delivery.positions == subscriber.positions
+
+
+async def test_slow_subscriber_gives_his_reader_back_while_he_is_waited_for() -> None:
+    """One who takes nothing must not keep others from reading the past."""
+    log = MemoryLog(1)
+    for number in range(0, 40, 2):
+        log.append(number)
+    hub = WatchHub(await log.open(log.ends()), log.ends())
+    slots = asyncio.Semaphore(1)
+    settings = SETTINGS.model_copy(update={"reader_turn_seconds": 0.02})
+    listening = asyncio.Event()
+    slow, quick = Collector(1, 0), Collector(2, 0)
+
+    async def send_slowly(items: Sequence[AlertItem], positions: Positions) -> None:
+        if items:
+            await listening.wait()
+        await slow.send(items, positions)
+
+    sends = (send_slowly, quick.send)
+    watches = []
+    for send in sends:
+        session = WatchSession(hub, log, slots, settings, matches=_even, positions=START, send=send)
+        watches.append(asyncio.create_task(session.run()))
+        await asyncio.sleep(0.01)
+    await _until(lambda: len(quick.numbers) == 20)
+    assert slow.numbers == []
+    listening.set()
+    await _until(lambda: len(slow.numbers) == 20)
+    for watch in watches:
+        watch.cancel()
+    await asyncio.gather(*watches, return_exceptions=True)
+
+    assert sorted(slow.numbers) == sorted(quick.numbers) == list(range(0, 40, 2))

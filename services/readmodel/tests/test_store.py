@@ -325,7 +325,7 @@ LONGEST_KEY = "regno:" + "粤" * 128
 async def test_longest_key_of_chinese_characters_is_kept_and_found(
     client: Redis, writer: ReadModelWriter, keys: Keys
 ) -> None:
-    """A key is bounded in characters, each of which takes three bytes; none stops the projection."""
+    """A key is bounded in characters, each of which takes three bytes; none stops the projector."""
     partition = partition_of(LONGEST_KEY)
     alert = _alert(1)
     alert.entity_key = LONGEST_KEY
@@ -358,8 +358,8 @@ async def test_flush_in_the_middle_of_a_question_is_not_ready(
     await reader.check_ready()
     pipeline = client.pipeline
 
-    def flushing_after_the_first_command(**options: bool) -> Pipeline:
-        made = pipeline(**options)
+    def flushing_after_the_first_command(*, transaction: bool) -> Pipeline:
+        made = pipeline(transaction=transaction)
         get = made.get
 
         def get_then_flush(name: str) -> object:

@@ -635,6 +635,7 @@ class EntityProfile(_message.Message):
     FIRST_EVENT_TIME_FIELD_NUMBER: _builtins.int
     LAST_EVENT_TIME_FIELD_NUMBER: _builtins.int
     CODE_LABELS_FIELD_NUMBER: _builtins.int
+    UNMERGED_PROFILES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `entities/{scheme:value}`."""
     open_alert_count: _builtins.int
@@ -695,6 +696,14 @@ class EntityProfile(_message.Message):
     def code_labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___CodeLabel]:
         """Labels of codes used above, for display (代码标签)."""
 
+    @_builtins.property
+    def unmerged_profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntityProfile]:
+        """Profiles of linked keys (未合并画像) whose facts were filed before the link and are not handed
+        over to this key: nothing above contains them, above all not their open alerts. In the same
+        view, in the order of their keys, at most 8; linked_keys names all keys, and each can be asked
+        for its timeline. Empty when all that is known stands above.
+        """
+
     def __init__(
         self,
         *,
@@ -714,10 +723,11 @@ class EntityProfile(_message.Message):
         first_event_time: _timestamp_pb2.Timestamp | None = ...,
         last_event_time: _timestamp_pb2.Timestamp | None = ...,
         code_labels: _abc.Iterable[Global___CodeLabel] | None = ...,
+        unmerged_profiles: _abc.Iterable[Global___EntityProfile] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entity_key", b"entity_key", "first_event_time", b"first_event_time", "last_event_time", b"last_event_time", "registration", b"registration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_matters", b"closed_matters", "code_labels", b"code_labels", "entity_key", b"entity_key", "first_event_time", b"first_event_time", "inspections", b"inspections", "last_event_time", b"last_event_time", "licences", b"licences", "linked_keys", b"linked_keys", "listings", b"listings", "name", b"name", "open_alert_count", b"open_alert_count", "open_alerts", b"open_alerts", "open_matters", b"open_matters", "penalties", b"penalties", "registration", b"registration", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_matters", b"closed_matters", "code_labels", b"code_labels", "entity_key", b"entity_key", "first_event_time", b"first_event_time", "inspections", b"inspections", "last_event_time", b"last_event_time", "licences", b"licences", "linked_keys", b"linked_keys", "listings", b"listings", "name", b"name", "open_alert_count", b"open_alert_count", "open_alerts", b"open_alerts", "open_matters", b"open_matters", "penalties", b"penalties", "registration", b"registration", "totals", b"totals", "unmerged_profiles", b"unmerged_profiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

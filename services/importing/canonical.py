@@ -20,7 +20,8 @@ def parse_row(family: Family, row: Row) -> MappedEvent:
     event = family.message_class()
     try:
         ParseDict(dict(row.values), event)
-    except ParseError as error:
+    except (ParseError, ValueError, ArithmeticError) as error:
+        # Not all that JSON can say is a ParseError: a lone surrogate is a UnicodeEncodeError.
         reason = Label(
             f"不符合{family.label.zh}事件的格式: {error}",
             f"not an event of {family.label.en}: {error}",

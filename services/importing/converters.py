@@ -31,6 +31,10 @@ class ConversionError(Exception):
         self.reason = Label(chinese, english)
 
 
+WHOLE_NUMBER_BOUND = 2**63
+"""Fields hold 64 bits: a number of this size or more is refused before it is worked with."""
+
+
 def to_text(value: Any) -> str:
     """Return a cell as text without outer blanks; refuse numbers whose digits are lost.
 
@@ -46,6 +50,10 @@ def to_text(value: Any) -> str:
     text = as_text(value).strip()
     if _SCIENTIFIC.fullmatch(text):
         raise _lost_digits(text)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ConversionError(
+            "含有不成对的代理字符, 不是有效文本", "a lone surrogate, which no text can hold"
+        )
     return text
 
 
@@ -69,10 +77,10 @@ def to_integer(value: Any) -> int:
     if isinstance(value, float):
         _refuse_lost_digits(value)
     try:
-        number = Decimal(_plain_number(value))
+        number = _bounded(Decimal(_plain_number(value)))
     except InvalidOperation as error:
         raise ConversionError("应为整数", "not a whole number") from error
-    if not number.is_finite() or number != number.to_integral_value():
+    if number != number.to_integral_value():
         raise ConversionError("应为整数", "not a whole number")
     return int(number)
 
@@ -82,17 +90,24 @@ def to_decimal(value: Any) -> Decimal:
     if isinstance(value, bool):
         raise ConversionError("应为金额", "not an amount")
     try:
-        number = Decimal(_plain_number(value))
+        number = _bounded(Decimal(_plain_number(value)))
     except InvalidOperation as error:
         raise ConversionError("应为金额, 例如 1234.50", "not an amount, such as 1234.50") from error
-    if not number.is_finite() or number != round(number, 2):
+    if number != round(number, 2):
         raise ConversionError("金额最多两位小数", "an amount has at most two decimals")
     return number
 
 
 def yuan_to_fen(value: Any) -> int:
     """Return an amount of yuan as fen (分)."""
-    return int(to_decimal(value) * 100)
+    return int(_bounded(to_decimal(value) * 100))
+
+
+def _bounded(number: Decimal) -> Decimal:
+    # `1e999999` is a short text and a number of a million digits: it is not to be written out.
+    if not number.is_finite() or number.copy_abs() >= WHOLE_NUMBER_BOUND:
+        raise ConversionError("数值过大", "the number is too large")
+    return number
 
 
 def _plain_number(value: Any) -> str:

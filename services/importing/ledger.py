@@ -180,7 +180,8 @@ class Ledger:
 def _csv_line(cells: Sequence[str]) -> bytes:
     line = io.StringIO(newline="")
     csv.writer(line).writerow(cells)
-    return line.getvalue().encode()
+    # A lone surrogate of a JSON escape is text to Python and to no file: it is shown as its escape.
+    return line.getvalue().encode(errors="backslashreplace")
 
 
 def _set_aside(path: Path) -> None:

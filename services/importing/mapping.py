@@ -22,6 +22,7 @@ VALUE_CHARACTERS_MAX = 200
 """Of a bad value, as much is repeated in the rejects file."""
 
 _NO_COLUMN = "-"
+_UNFIT = Label("超出字段可容纳的范围", "does not fit into the field")
 _MISSING = Label("必填项为空", "is empty, but needed")
 
 
@@ -121,8 +122,13 @@ def _set_event_time(event: FamilyEvent, rule: CompiledEvent, mapping: _Mapping) 
     except ConversionError as error:
         mapping.add(raw.column, raw.value, error.reason)
         return
-    event.envelope.event_time.FromDatetime(moment)
-    offset = moment.utcoffset()
+    try:
+        event.envelope.event_time.FromDatetime(moment)
+        offset = moment.utcoffset()
+    except (ValueError, ArithmeticError):
+        # The first and the last day of the calendar lie outside it in another zone.
+        mapping.add(raw.column, raw.value, _UNFIT)
+        return
     if offset is not None:
         event.envelope.utc_offset_minutes = int(offset.total_seconds() // 60)
 
@@ -163,8 +169,13 @@ def _set_field(message: Message, rule: FieldRule, mapping: _Mapping, item: Any) 
                 converted.append(rule.convert(meant, mapping.row, mapping.zone))
         except ConversionError as error:
             mapping.add(raw.column, value, error.reason)
+        except (ValueError, ArithmeticError):
+            mapping.add(raw.column, value, _UNFIT)
     if converted:
-        _assign(message, rule, converted)
+        try:
+            _assign(message, rule, converted)
+        except (ValueError, ArithmeticError):
+            mapping.add(raw.column, raw.value, _UNFIT)
 
 
 def _assign(message: Message, rule: FieldRule, converted: list[Any]) -> None:

@@ -52,9 +52,27 @@ def test_yuan_become_fen_exactly(cell: Any, fen: int) -> None:
     assert yuan_to_fen(cell) == fen
 
 
-@pytest.mark.parametrize("cell", ["1.005", "一百", "NaN", "inf", True])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "1.005",
+        "一百",
+        "NaN",
+        "inf",
+        True,
+        "1e30",
+        "1e999999",
+        "1e9999999",
+        "-1e19",
+        1e308,
+        "6222021234567890123",
+        "92233720368547758.08",
+        "1e-999999",
+        "1e-9999999",
+    ],
+)
 def test_yuan_that_are_no_amount_are_refused(cell: Any) -> None:
-    """Fractions of a fen and words are refused."""
+    """Fractions of a fen, words, and what no field can hold are refused, at once."""
     with pytest.raises(ConversionError):
         yuan_to_fen(cell)
 
@@ -136,3 +154,21 @@ def test_slug_of_long_phrases_stays_within_its_length_and_apart() -> None:
     assert first != second
     assert max(len(first), len(second)) <= 64
     assert to_slug("O. Reg  562/90 Sec. 26", 64) == "o-reg-562-90-sec-26"
+
+
+@pytest.mark.parametrize("cell", ["9" * 20, "1e999999", "1e9999999", "-9223372036854775808"])
+def test_integer_of_more_than_64_bits_is_refused(cell: str) -> None:
+    """A card number in the wrong column is a row problem, and takes no time."""
+    with pytest.raises(ConversionError):
+        to_integer(cell)
+
+
+def test_integer_of_64_bits_is_kept() -> None:
+    """The largest number a field can hold passes."""
+    assert to_integer(str(2**63 - 1)) == 2**63 - 1
+
+
+def test_text_with_a_lone_surrogate_is_refused() -> None:
+    """JSON can write half a character; UTF-8 cannot."""
+    with pytest.raises(ConversionError, match="surrogate"):
+        to_text("a\ud800b")

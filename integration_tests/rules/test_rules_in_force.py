@@ -14,7 +14,7 @@ from services.lifecycle.features.days import date_of, day_of
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.lifecycle.rules.evaluation import evaluate
 from services.lifecycle.rules.testing import configured_bundle
-from services.lifecycle.testing import MadeFact, MadeView, changed, made_licence
+from services.lifecycle.testing import MadeFact, MadeView, changed, ended, made_licence
 from services.lifecycle.view import Change
 
 MARCH_10 = date(2026, 3, 10)
@@ -232,7 +232,7 @@ def test_early_end_resolves_the_warning(bundle: CompiledBundle, kind: str) -> No
     """Nobody has to renew a licence that was revoked or given up."""
     view = expiring(bundle)
     view.now = date(2026, 3, 12)
-    view.licences[0].ended_day, view.licences[0].ended_kind = view.now_day, kind
+    view.licences[0].ends.append(ended(kind, view.now, view.now))
     (record,) = judged(bundle, view, licence_event(f"licence_{kind}", view.now))
     assert record.alert.outcome == alert_pb2.ALERT_OUTCOME_RESOLVED
 
@@ -241,7 +241,7 @@ def test_lapse_leaves_the_warning_open(bundle: CompiledBundle) -> None:
     """A licence that ran out is no reason to forget that nobody renewed it."""
     view = expiring(bundle)
     view.now = date(2026, 4, 1)
-    view.licences[0].ended_day, view.licences[0].ended_kind = view.now_day, "expired"
+    view.licences[0].ends.append(ended("expired", view.now, view.now))
     assert not judged(bundle, view, licence_event("licence_expired", view.now))
 
 
@@ -259,7 +259,10 @@ def test_inspection_after_the_licence_ended_raises_for_that_licence(bundle: Comp
     """Seen in business the day after the last day: one alert for the licence, however often."""
     view = MadeView(date(2026, 4, 2), licences=[made_licence("r/1", GRANT)])
     (record,) = fed(bundle, view, inspection(date(2026, 4, 1), "pass", "catering"))
-    assert (record.alert.episode_key, record.alert.matter_id) == ("matter:r/1", "r/1")
+    assert (record.alert.episode_key, record.alert.matter_id) == (
+        "matter:r/1:2026-03-31",
+        "r/1",
+    )
     assert "已到期，失效1天后" in record.alert.reason.zh
     assert not fed(bundle, view, inspection(date(2026, 4, 2), "pass", "catering"))
 
@@ -279,8 +282,7 @@ def test_late_licence_event_judges_the_visits_after_it(bundle: CompiledBundle) -
     """A revocation that arrives after the visit raises what the visit alone could not."""
     view = MadeView(date(2026, 3, 20), licences=[made_licence("r/1", GRANT)])
     assert not fed(bundle, view, inspection(date(2026, 3, 15), "pass", "catering"))
-    view.licences[0].ended_day = day_of(date(2026, 3, 2))
-    view.licences[0].ended_kind = "revoked"
+    view.licences[0].ends.append(ended("revoked", date(2026, 3, 2), date(2026, 3, 2)))
     records = judged(bundle, view, licence_event("licence_revoked", date(2026, 3, 2)))
     assert [record.alert.rule.rule_id for record in records] == [
         "R09-operating-without-valid-licence"

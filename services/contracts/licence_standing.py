@@ -3,7 +3,7 @@
 Shared: the stream's features and the profile must never disagree about it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from market_supervision.lifecycle.v1 import state_pb2
@@ -32,16 +32,25 @@ UNKNOWN = LicenceStanding("unknown", None, WITHOUT_TERM_DAYS, -1)
 def standing_of(licence: state_pb2.LicenceState, day: int) -> LicenceStanding:
     """Return the standing at the end of ``day``, from facts not later than that day."""
     terms = [term for term in licence.terms if term.fact_day <= day]
-    early_end = licence.ended_kind if 0 < licence.ended_day <= day else ""
-    if early_end in ("revoked", "cancelled"):
-        return _ended(early_end, licence.ended_day, day)
-    if early_end == "expired":
-        # What the source closed is the term that ran then, not one that begins afterwards.
-        later = [term for term in terms if term.from_day >= licence.ended_day]
-        if not later or all(term.from_day > day for term in later):
-            return _ended("expired", licence.ended_day - 1, day)
-        terms = later
-    return _within_terms(terms, day)
+    end = _end_of(licence, terms, day)
+    if end is None:
+        return _within_terms(terms, day)
+    if end.kind != "expired":
+        return _ended(end.kind, end.ended_day, day)
+    # What the source closed is the term that ran then, not one that begins afterwards.
+    later = [term for term in terms if term.from_day >= end.ended_day]
+    if not later or all(term.from_day > day for term in later):
+        return _ended("expired", end.ended_day - 1, day)
+    return _within_terms(later, day)
+
+
+def _end_of(
+    licence: state_pb2.LicenceState, terms: list[state_pb2.LicenceTerm], day: int
+) -> state_pb2.LicenceEnd | None:
+    """The last end stated by the day that a term stated after it has not made history."""
+    stated = max((term.fact_day for term in terms), default=0)
+    ends = [end for end in licence.ends if end.ended_day <= day and stated <= end.fact_day <= day]
+    return ends[-1] if ends else None
 
 
 def _within_terms(terms: list[state_pb2.LicenceTerm], day: int) -> LicenceStanding:
@@ -83,8 +92,39 @@ def is_replaced(
 ) -> bool:
     """Return whether another licence of the same type is valid on ``day``."""
     return any(
-        other.licence_type == licence.licence_type
-        and other.matter_id != licence.matter_id
-        and standing_of(other, day).status == "valid"
-        for other in licences
+        standing_of(other, day).status == "valid" for other in _others_of_type(licences, licence)
     )
+
+
+def is_latest_of_type(
+    licences: Iterable[state_pb2.LicenceState], licence: state_pb2.LicenceState, day: int
+) -> bool:
+    """Return whether no other licence of the same type lasts longer, as known on ``day``.
+
+    Of those that have not begun, only one that leaves no gap after this one counts; of two that end
+    on one day the one with the greater matter id is the latest.
+    """
+    own_last = _last_day(standing_of(licence, day))
+    for other in _others_of_type(licences, licence):
+        standing = standing_of(other, day)
+        if standing.status == "unknown":
+            continue
+        if standing.status == "not_yet_valid":
+            begins = min(term.from_day for term in other.terms if term.fact_day <= day)
+            if begins - 1 > own_last:
+                continue
+        if (_last_day(standing), other.matter_id) > (own_last, licence.matter_id):
+            return False
+    return True
+
+
+def _last_day(standing: LicenceStanding) -> int:
+    return NO_END_DAY if standing.last_day is None else standing.last_day
+
+
+def _others_of_type(
+    licences: Iterable[state_pb2.LicenceState], licence: state_pb2.LicenceState
+) -> Iterator[state_pb2.LicenceState]:
+    for other in licences:
+        if other.licence_type == licence.licence_type and other.matter_id != licence.matter_id:
+            yield other

@@ -6,8 +6,13 @@ from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts import state_keys
 from services.lifecycle.folding.contribution import DayOf
+from services.lifecycle.local_index import OPEN_ALERTS, list_prefix
+from services.lifecycle.rules.episodes import matter_episode
 from services.lifecycle.view import MatterView
 from services.lifecycle.working_set import WorkingSet
+
+OPEN_EPISODES_MAX = 1_000
+"""Open alerts looked at for one rule and matter; a licence has one for each of its terms."""
 
 _NO_MONTH = state_pb2.MonthBucket()
 _NO_YEAR = state_pb2.YearBucket()
@@ -50,3 +55,14 @@ class WorkingView:
         """The thread of an alert, or None."""
         key = state_keys.alert_thread(self.entity_key, alert_id)
         return self.working.read(key, state_pb2.AlertThread)
+
+    def open_episodes_of(self, rule_id: str, matter_id: str) -> list[str]:
+        """Episode keys of a rule's open alerts of a matter."""
+        self.working.stage()
+        named = f"{rule_id}|{matter_episode(matter_id)}".encode()
+        found = self.working.store.scan(
+            list_prefix(self.entity_key, OPEN_ALERTS) + named, limit=OPEN_EPISODES_MAX
+        )
+        references = [state_pb2.AlertReference.FromString(value) for _key, value in found]
+        # The id of another matter may begin with this one.
+        return [held.episode_key for held in references if held.matter_id == matter_id]

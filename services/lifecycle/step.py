@@ -24,11 +24,11 @@ from services.lifecycle.decoding import DecodedEvent, decode
 from services.lifecycle.entity_view import WorkingView
 from services.lifecycle.fold import Folded, fold_event
 from services.lifecycle.folding.facts import InvalidEventError
-from services.lifecycle.folding.handlers import SLOT_FIELDS
-from services.lifecycle.folding.slots import Verdict, find_slot
+from services.lifecycle.folding.slots import Verdict
 from services.lifecycle.local_index import LocalIndex, ZoneOf
 from services.lifecycle.rules.errors import BundleError
 from services.lifecycle.rules.evaluation import evaluate
+from services.lifecycle.subject import Subject, days_touched, subject_of
 from services.lifecycle.timeline import timeline_record
 from services.lifecycle.view import Change
 from services.lifecycle.working_set import WorkingSet
@@ -114,7 +114,7 @@ class LifecycleStep:
         try:
             decoded = decode(record, self._topics.families[record.topic])
             day_of = self._zone_of(decoded.entity_key)
-            subject = _subject_type(working, decoded)
+            subject = subject_of(working, decoded, day_of)
             folded = fold_event(working, decoded, record.offset, day_of)
         except InvalidEventError as error:
             counts.dead_lettered += 1
@@ -149,7 +149,7 @@ class LifecycleStep:
         working: WorkingSet,
         record: SourceRecord,
         decoded: DecodedEvent,
-        subject: str,
+        subject: Subject,
         folded: Folded,
         now_ms: int,
     ) -> list[SideRecord]:
@@ -158,19 +158,22 @@ class LifecycleStep:
         view = WorkingView(working, decoded.entity_key, day_of, now_ms)
         scheme = decoded.entity_key.partition(":")[0]
         due_dates.ensure_cursor(working, scheme, view.now_day)
+        matter = view.matter(envelope.matter_id)
         change = Change(
             cause=Cause(event_id=envelope.event_id),
-            event_type=f"{decoded.family.name}.{subject}",
+            event_type=subject.event_type,
+            event_type_before=subject.event_type_before,
             matter_id=envelope.matter_id,
-            days=folded.days,
+            licence_type_before=subject.licence_type,
+            days=days_touched(folded, subject, matter),
             withdrawn=envelope.disposition != DISPOSITION_ASSERTED,
             standing=folded.standing,
         )
         bundle = self._bundles.in_force(working, record.append_time_ms)
         suppressed: Multiset[str] = Multiset()
-        changes = evaluate(bundle, view, change, suppressed)
-        if suppressed:
-            _count_suppressed(working, suppressed)
+        failed: Multiset[str] = Multiset()
+        changes = evaluate(bundle, view, change, suppressed, failed)
+        _count_by_rule(working, suppressed, failed)
         return write_threads(working, self._topics.alerts, decoded.entity_key, changes)
 
     def _control(
@@ -227,34 +230,22 @@ class LifecycleStep:
                     standing=True,
                 )
                 view = WorkingView(working, due.entity_key, day_of, now_ms)
-                changes = evaluate(bundle, view, change)
+                failed: Multiset[str] = Multiset()
+                changes = evaluate(bundle, view, change, failed=failed)
+                _count_by_rule(working, Multiset(), failed)
                 side.extend(write_threads(working, self._topics.alerts, due.entity_key, changes))
             if not due_dates.is_done(working, scheme, today):
                 return False
         return True
 
 
-def _count_suppressed(working: WorkingSet, suppressed: Multiset[str]) -> None:
+def _count_by_rule(working: WorkingSet, suppressed: Multiset[str], failed: Multiset[str]) -> None:
+    if not suppressed and not failed:
+        return
     counts = working.change(b"!suppressed", state_pb2.SuppressedCounts)
     held = {row.rule_id: row for row in counts.rules}
-    for rule_id, changes in suppressed.items():
+    for rule_id in sorted(suppressed.keys() | failed.keys()):
         row = held.get(rule_id) or counts.rules.add(rule_id=rule_id)
-        row.changes += changes
+        row.changes += suppressed[rule_id]
+        row.failed += failed[rule_id]
     counts.rules.sort(key=lambda row: row.rule_id)
-
-
-def _subject_type(working: WorkingSet, decoded: DecodedEvent) -> str:
-    """The event type a record is about; of one taken back, the type that stood before."""
-    arm = decoded.event.WhichOneof("body")
-    if arm is not None:
-        return arm
-    envelope = decoded.event.envelope
-    key = f"{decoded.entity_key}|t|{envelope.matter_id}".encode()
-    matter = working.read(key, state_pb2.MatterState)
-    slot = None
-    if matter is not None:
-        slot = find_slot(matter, envelope.source_system, envelope.source_record_id)
-    if slot is None or slot.disposition != DISPOSITION_ASSERTED:
-        return ""
-    held = getattr(slot, SLOT_FIELDS[decoded.family.name])
-    return held.WhichOneof("body") or ""

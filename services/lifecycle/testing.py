@@ -182,6 +182,16 @@ class MadeView:
         """The thread of an alert."""
         return self.threads.get(alert_id)
 
+    def open_episodes_of(self, rule_id: str, matter_id: str) -> list[str]:
+        """Episode keys of a rule's open alerts of a matter."""
+        return sorted(
+            thread.alert.episode_key
+            for thread in self.threads.values()
+            if thread.alert.state == alert_pb2.ALERT_STATE_OPEN
+            and thread.alert.rule.rule_id == rule_id
+            and thread.alert.matter_id == matter_id
+        )
+
     def apply(self, changes: list[ThreadChange]) -> list[alert_pb2.AlertRecord]:
         """Keep changed threads as the stream would, and return what it would publish."""
         for change in changes:
@@ -243,3 +253,8 @@ def made_licence(
         ],
         to_day=max(term[1] for term in held),
     )
+
+
+def ended(kind: str, on: date, stated: date) -> state_pb2.LicenceEnd:
+    """Return an end of a licence, and the day on which it was stated."""
+    return state_pb2.LicenceEnd(kind=kind, ended_day=day_of(on), fact_day=day_of(stated))

@@ -3,6 +3,7 @@
 Everything behind it is plain state; nothing here knows a clock, a broker or a store.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,6 +59,10 @@ class EntityView(Protocol):
         """The thread of an alert of this entity, open or closed, or None."""
         ...
 
+    def open_episodes_of(self, rule_id: str, matter_id: str) -> Sequence[str]:
+        """Episode keys `matter:<id>…` of a rule's open alerts of a matter, sorted."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -74,3 +79,7 @@ class Change:
     standing: bool
     """Whether the matter is one whose effect is not bound to its day (a licence, a listing, a
     registration): every later fact day is then looked at, whatever the rule's window."""
+    event_type_before: str = ""
+    """The event type that a corrected record had before; empty: none stood."""
+    licence_type_before: str = ""
+    """The type that a changed licence had before; empty: none known, or not a licence."""

@@ -32,7 +32,7 @@ class ExpectedAlert:
     entity_key: str
     """Canonical key, `scheme:value`."""
     episode_key: str
-    """`month:2026-03`, `year:2026`, `matter:<id>` or `matter:<id>:<last day>`."""
+    """`month:2026-03`, `year:2026`, `matter:<id>` or `matter:<id>:<last day or day of its end>`."""
     end: AlertEnd
     fact_day: date
     """First civil day as of whose end the warning holds."""
@@ -65,5 +65,5 @@ def matter_episode(matter_id: str) -> str:
 
 
 def term_episode(matter_id: str, last_day: date) -> str:
-    """Return the episode of one term of a licence."""
+    """Return the episode of one term of a licence, or of its end on a day."""
     return f"matter:{matter_id}:{last_day.isoformat()}"

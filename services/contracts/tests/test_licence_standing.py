@@ -11,7 +11,7 @@ from services.contracts.licence_standing import (
     standing_of,
 )
 from services.lifecycle.features.days import day_of
-from services.lifecycle.testing import made_licence
+from services.lifecycle.testing import ended, made_licence
 
 GRANTED = (date(2023, 4, 1), date(2026, 3, 31), date(2023, 3, 28))
 RENEWED = (date(2026, 4, 1), date(2031, 3, 31), date(2026, 3, 10))
@@ -54,7 +54,7 @@ def test_gap_between_terms_is_expired() -> None:
 def test_revocation_ends_with_its_own_day() -> None:
     """On the day of revocation nothing has passed since the end; the day after, one day."""
     licence = made_licence("r/1", GRANTED)
-    licence.ended_day, licence.ended_kind = day_of(date(2025, 6, 10)), "revoked"
+    licence.ends.append(ended("revoked", date(2025, 6, 10), date(2025, 6, 10)))
     assert standing_of(licence, day_of(date(2025, 6, 9))).status == "valid"
     assert standing_of(licence, day_of(date(2025, 6, 10))).days_since_end == 0
     assert standing_of(licence, day_of(date(2025, 6, 11))).days_since_end == 1
@@ -65,7 +65,7 @@ def test_statement_of_expiry_agrees_with_the_term() -> None:
     """Stated or not, the day after the last day is the first day since the end."""
     silent, stated = made_licence("r/1", GRANTED), made_licence("r/1", GRANTED)
     # The fold keeps the first day on which a licence that ran out is no longer valid.
-    stated.ended_day, stated.ended_kind = day_of(date(2026, 4, 1)), "expired"
+    stated.ends.append(ended("expired", date(2026, 4, 1), date(2026, 4, 1)))
     for on in (date(2026, 3, 31), date(2026, 4, 1), date(2026, 4, 9)):
         assert standing_of(silent, day_of(on)) == standing_of(stated, day_of(on))
 
@@ -73,7 +73,7 @@ def test_statement_of_expiry_agrees_with_the_term() -> None:
 def test_statement_of_expiry_leaves_the_next_term_alone() -> None:
     """The register closes the old term; the renewal that begins the day after stands."""
     licence = made_licence("r/1", GRANTED, RENEWED)
-    licence.ended_day, licence.ended_kind = day_of(date(2026, 4, 1)), "expired"
+    licence.ends.append(ended("expired", date(2026, 4, 1), date(2026, 4, 5)))
     assert standing_of(licence, day_of(date(2026, 4, 1))).status == "valid"
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from market_supervision.lifecycle.v1 import features_pb2, state_pb2
 from market_supervision.profiles.v1.entity_profile_pb2 import RegistrationStatus
 
-from services.contracts.licence_standing import is_replaced
+from services.contracts.licence_standing import is_latest_of_type, is_replaced
 from services.contracts.registration_status import standing
 from services.lifecycle.features.moment import Moment
 from services.lifecycle.features.windows import total_until
@@ -144,6 +144,11 @@ def _replaced(moment: Moment) -> bool:
     return licence is not None and is_replaced(moment.entity.licences, licence, moment.day)
 
 
+def _latest_of_type(moment: Moment) -> bool:
+    licence = moment.licence
+    return licence is not None and is_latest_of_type(moment.entity.licences, licence, moment.day)
+
+
 _ENTITY: Mapping[str, Feature] = {
     "entity_key_scheme": Feature(lambda m: m.entity.entity_key.partition(":")[0]),
     "registration_status": Feature(_registration_status),
@@ -210,6 +215,7 @@ _LICENCE: Mapping[str, Feature] = {
     "days_since_end": Feature(lambda m: m.standing.days_since_end),
     "replaced": Feature(_replaced),
     "licence_number": _licence("licence_number", ""),
+    "latest_of_type": Feature(_latest_of_type),
 }
 
 MATTER_PREFIX = "matter."

@@ -8,6 +8,7 @@ from services.contracts.licence_standing import NO_END_DAY
 from services.lifecycle.folding.facts import Draft, Fact, coded, day_of_date, enum_word
 
 _TERMS_MAX = 8
+_ENDS_MAX = 8
 
 
 def _status(fact: Fact, draft: Draft) -> None:
@@ -97,6 +98,10 @@ def _term(
     licence.terms.extend(kept)
     licence.to_day = max(t.to_day for t in kept)
     licence.ended_day, licence.ended_kind = 0, ""
+    # As of the end of its day the term holds; an earlier day's end is kept for those between.
+    ends = [end for end in licence.ends if end.fact_day < fact.day]
+    del licence.ends[:]
+    licence.ends.extend(ends)
 
 
 def licence_granted(fact: Fact, body: events.LicenceGranted, draft: Draft) -> None:
@@ -121,8 +126,10 @@ def licence_renewed(fact: Fact, body: events.LicenceRenewed, draft: Draft) -> No
     )
 
 
-def _end(licence: state_pb2.LicenceState, kind: str, day: int) -> None:
+def _end(fact: Fact, licence: state_pb2.LicenceState, kind: str, day: int) -> None:
     licence.ended_day, licence.ended_kind = day, kind
+    licence.ends.add(kind=kind, ended_day=day, fact_day=fact.day)
+    del licence.ends[:-_ENDS_MAX]
 
 
 def licence_expired(fact: Fact, body: events.LicenceExpired, draft: Draft) -> None:
@@ -130,21 +137,21 @@ def licence_expired(fact: Fact, body: events.LicenceExpired, draft: Draft) -> No
     draft.finish("licence", "expired")
     licence = _licence(fact, body.licence, draft)
     if body.HasField("last_valid_date"):
-        _end(licence, "expired", day_of_date(body.last_valid_date, "last_valid_date") + 1)
+        _end(fact, licence, "expired", day_of_date(body.last_valid_date, "last_valid_date") + 1)
     else:
-        _end(licence, "expired", fact.day + 1)
+        _end(fact, licence, "expired", fact.day + 1)
 
 
 def licence_revoked(fact: Fact, body: events.LicenceRevoked, draft: Draft) -> None:
     """The licence was taken away as a sanction (许可吊销)."""
     draft.finish("licence", "revoked")
-    _end(_licence(fact, body.licence, draft), "revoked", fact.day)
+    _end(fact, _licence(fact, body.licence, draft), "revoked", fact.day)
 
 
 def licence_cancelled(fact: Fact, body: events.LicenceCancelled, draft: Draft) -> None:
     """The licence ended without sanction (许可注销)."""
     draft.finish("licence", "cancelled")
-    _end(_licence(fact, body.licence, draft), "cancelled", fact.day)
+    _end(fact, _licence(fact, body.licence, draft), "cancelled", fact.day)
 
 
 def annual_report_filed(fact: Fact, body: events.AnnualReportFiled, draft: Draft) -> None:

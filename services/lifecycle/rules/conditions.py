@@ -1,7 +1,8 @@
 """Conditions: CEL expressions over one variable, `features` (预警条件). Pure.
 
-Only what cannot fail at run time is allowed, so that a rule can never stop the stream: no
-division, no conversions from text, no patterns, no indexing. A ratio is written as a product.
+What may fail at run time is refused when a rule is read: division, conversions from text,
+patterns, indexing. A ratio is written as a product. What is left, such as a product beyond 64 bits,
+raises ExpressionError, which the evaluation counts and takes as "does not hold".
 """
 
 import re
@@ -10,11 +11,13 @@ from cel_expr_python import cel
 from google.protobuf import descriptor_pool
 from market_supervision.lifecycle.v1 import features_pb2
 
-from services.lifecycle.features.catalogue import FEATURES
+from services.lifecycle.features.catalogue import FEATURES, value_of
 from services.lifecycle.rules.errors import ExpressionError
 
 EXPRESSION_CHARACTERS_MAX = 2_000
 VARIABLE = "features"
+
+_EMPTY = features_pb2.Features()
 
 # Comments and string literals, raw ones first because a backslash ends nothing in them.
 _TEXT = re.compile(
@@ -31,6 +34,8 @@ _ANY_READ = re.compile(r"\bfeatures\b")
 _PARTIAL = re.compile(
     r"[/%{]|\b(?:int|uint|bool|bytes|timestamp|duration|matches)\s*\(|[\w)\]\"]\s*\["
 )
+# A feature converted to a decimal, however many brackets stand between.
+_TO_DOUBLE = re.compile(r"\bdouble\s*\([\s(]*features\b((?:\s*\.\s*[A-Za-z_]\w*)*)")
 _MEMBERSHIP = re.compile(r"\bin\b")
 
 _ENVIRONMENT = cel.NewEnv(
@@ -58,7 +63,10 @@ class Condition:
 
     def holds(self, features: features_pb2.Features) -> bool:
         """Return whether the condition holds; ExpressionError when it cannot be evaluated."""
-        result = self._expression.eval(data={VARIABLE: features}).value()
+        try:
+            result = self._expression.eval(data={VARIABLE: features}).value()
+        except RuntimeError as error:
+            raise ExpressionError(f"cannot be evaluated: {error}", f"无法计算：{error}") from error
         if result is True or result is False:
             return result
         raise ExpressionError(f"cannot be evaluated: {result}", f"无法计算：{result}")
@@ -96,6 +104,13 @@ def _names(text: str) -> frozenset[str]:
             "must read at least one feature, as features.<name>",
             "至少读取一个指标，写作 features.<名称>",
         )
+    for converted in _TO_DOUBLE.finditer(bare):
+        name = _name(converted.group(1))
+        if isinstance(value_of(_EMPTY, name), str):
+            raise ExpressionError(
+                f"{name} is a text, and a text may not be a number",
+                f"{name} 是文字，文字不一定是数字，不能转换",
+            )
     return frozenset(_name(read.group(1)) for read in reads)
 
 

@@ -10,19 +10,30 @@ from services.lifecycle.features.days import date_of
 from services.lifecycle.features.moment import Moment
 from services.lifecycle.rules.rows import RuleRow
 
+CALENDAR_EPISODES = ("month", "year")
+DATED_EPISODES = "matter_and_date:"
+_ENDED = "matter_and_date:licence_end_day"
+
+
+def matter_episode(matter_id: str) -> str:
+    """Return the key of the one episode of a matter."""
+    return f"matter:{matter_id}"
+
 
 def episode_key(row: RuleRow, moment: Moment) -> str | None:
     """Return the episode a moment falls into.
 
-    None where there is none: an episode named by a licence's last day, and a licence without one.
+    None where there is none: an episode named by a licence's last day, and a licence without one,
+    or by the day it ended, and one that has not.
     """
     match row.episode:
         case "month" | "year":
             return next(iter(calendar_episodes(row, moment.matter_id, moment.day, moment.day)))
         case "matter":
-            return f"matter:{moment.matter_id}"
-    last_day = moment.standing.last_day
-    if last_day is None:
+            return matter_episode(moment.matter_id or "")
+    standing = moment.standing
+    last_day = standing.last_day
+    if last_day is None or (row.episode == _ENDED and standing.days_since_end < 0):
         return None
     return f"matter:{moment.matter_id}:{date_of(last_day).isoformat()}"
 
@@ -34,7 +45,7 @@ def calendar_episodes(
 
     A rule that looks at matters has one thread for each of them in a bucket.
     """
-    if row.episode not in ("month", "year"):
+    if row.episode not in CALENDAR_EPISODES:
         return
     suffix = "" if matter_id is None else f":{matter_id}"
     first, last = date_of(first_day), date_of(last_day)

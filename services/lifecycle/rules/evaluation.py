@@ -24,7 +24,14 @@ from services.lifecycle.features.moment import Moment
 from services.lifecycle.features.windows import WINDOW_DAYS_MAX, days_with
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.lifecycle.rules.conditions import Condition
-from services.lifecycle.rules.episodes import calendar_episodes, episode_key
+from services.lifecycle.rules.episodes import (
+    CALENDAR_EPISODES,
+    DATED_EPISODES,
+    calendar_episodes,
+    episode_key,
+    matter_episode,
+)
+from services.lifecycle.rules.errors import ExpressionError
 from services.lifecycle.rules.rule import DUE_PREFIX, CompiledRule
 from services.lifecycle.rules.subjects import subjects_of
 from services.lifecycle.view import Change, EntityView
@@ -44,21 +51,31 @@ def evaluate(
     view: EntityView,
     change: Change,
     suppressed: Multiset[str] | None = None,
+    failed: Multiset[str] | None = None,
 ) -> list[ThreadChange]:
     """Return what a change does to the entity's alert threads, in a fixed order.
 
     The view must already hold the change, and the threads and open alerts as the changes before
     left them; nothing of it is modified. ``suppressed`` counts, by rule id, changes whose own day
-    was too old to raise anything.
+    was too old to raise anything; ``failed`` counts conditions that could not be computed, which
+    are taken as not holding.
     """
     result: list[ThreadChange] = []
-    for rule in bundle.triggered_by(change.event_type):
+    failures: Multiset[str] = Multiset() if failed is None else failed
+    for rule in _triggered(bundle, change):
         if suppressed is not None and _is_too_old(rule, view, change):
             suppressed[rule.row.id] += 1
         for matter_id in subjects_of(rule, view, change):
-            judgement = _Judgement(bundle, rule, view, change, matter_id)
+            judgement = _Judgement(bundle, rule, view, change, matter_id, failures)
             result.extend(judgement.thread_changes())
     return result
+
+
+def _triggered(bundle: CompiledBundle, change: Change) -> list[CompiledRule]:
+    """Rules of the event type, and of the one that a correction took away, each once."""
+    types = dict.fromkeys((change.event_type, change.event_type_before))
+    rules = {rule.row.id: rule for name in types for rule in bundle.triggered_by(name)}
+    return [rules[rule_id] for rule_id in sorted(rules)]
 
 
 def _is_too_old(rule: CompiledRule, view: EntityView, change: Change) -> bool:
@@ -74,22 +91,25 @@ class _Judgement:
     view: EntityView
     change: Change
     matter_id: str | None
+    failed: Multiset[str]
 
     def thread_changes(self) -> Iterator[ThreadChange]:
         held_by_episode: dict[str, list[int]] = {}
         for day in self._days():
             moment = Moment(self.view, day, self.matter_id)
-            if _holds(self.rule.condition, moment):
+            if self._is_true(self.rule.condition, moment):
                 key = episode_key(self.rule.row, moment)
                 if key is not None:
                     held_by_episode.setdefault(key, []).append(day)
         episodes = dict.fromkeys(held_by_episode)
         episodes.update(dict.fromkeys(self._touched_open_episodes()))
-        resolved: bool | None = None
+        if not episodes:
+            return
+        now = Moment(self.view, self.view.now_day, self.matter_id)
+        over = self.rule.resolved_when and self._is_true(self.rule.resolved_when, now)
         for key in episodes:
             thread = self._thread(key)
-            if resolved is None:
-                resolved = self._is_resolved()
+            resolved = bool(over) or self._is_left_behind(key, now)
             changed = self._judged(key, thread, held_by_episode.get(key, []), resolved=resolved)
             if changed is not None:
                 yield changed
@@ -126,15 +146,30 @@ class _Judgement:
             same_subject = self.matter_id is None or reference.matter_id == self.matter_id
             if reference.rule_id == self.rule.row.id and same_subject:
                 yield reference.episode_key
-        if len(shown) < OPEN_ALERTS_SHOWN or not self.change.days:
+        if len(shown) < OPEN_ALERTS_SHOWN:
+            return
+        yield from self._unlisted_episodes()
+
+    def _unlisted_episodes(self) -> Iterator[str]:
+        """Of an entity with more open alerts than its state lists, those among the rest."""
+        if self.matter_id is not None and self.rule.row.episode == "matter":
+            yield from self._if_open(matter_episode(self.matter_id))
+            return
+        if self.matter_id is not None and self.rule.row.episode not in CALENDAR_EPISODES:
+            yield from self.view.open_episodes_of(self.rule.row.id, self.matter_id)
+            return
+        if not self.change.days:
             return
         first, last = min(self.change.days), self.view.now_day + 1
         if not self.change.standing:
             last = min(last, max(self.change.days) + self.rule.row.window_days - 1)
         for key in calendar_episodes(self.rule.row, self.matter_id, first, last):
-            thread = self._thread(key)
-            if thread is not None and thread.alert.state == alert_pb2.ALERT_STATE_OPEN:
-                yield key
+            yield from self._if_open(key)
+
+    def _if_open(self, key: str) -> Iterator[str]:
+        thread = self._thread(key)
+        if thread is not None and thread.alert.state == alert_pb2.ALERT_STATE_OPEN:
+            yield key
 
     def _judged(
         self,
@@ -180,7 +215,9 @@ class _Judgement:
         if not self.rule.row.due and not days_with(self.view, self.rule.day_counters, day, day):
             return False
         moment = Moment(self.view, day, self.matter_id)
-        return _holds(self.rule.condition, moment) and episode_key(self.rule.row, moment) == key
+        return (
+            self._is_true(self.rule.condition, moment) and episode_key(self.rule.row, moment) == key
+        )
 
     def _earlier_held_days(self, key: str, before_day: int) -> list[int]:
         """Days before the oldest one that a full thread remembers, on which it holds as well."""
@@ -189,16 +226,21 @@ class _Judgement:
         )
         return [day for day in days if self._holds_in(key, day)]
 
-    def _is_resolved(self) -> bool:
-        if self.rule.resolved_when is None:
+    def _is_left_behind(self, key: str, now: Moment) -> bool:
+        """Whether the licence has another last day by now: what the episode was about is over."""
+        if self.rule.resolved_when is None or not self.rule.row.episode.startswith(DATED_EPISODES):
             return False
-        moment = Moment(self.view, self.view.now_day, self.matter_id)
-        return _holds(self.rule.resolved_when, moment)
+        current = episode_key(self.rule.row, now)
+        return current is not None and current != key
 
     def _thread(self, key: str) -> state_pb2.AlertThread | None:
         row, entity = self.rule.row, self.view.entity
         return self.view.thread(alerting.alert_id(row.id, entity.entity_key, key))
 
-
-def _holds(condition: Condition, moment: Moment) -> bool:
-    return condition.holds(computed(condition.names, moment))
+    def _is_true(self, condition: Condition, moment: Moment) -> bool:
+        try:
+            return condition.holds(computed(condition.names, moment))
+        except ExpressionError:
+            # A rule must never stop the stream; that it failed is counted, for its owner to see.
+            self.failed[self.rule.row.id] += 1
+            return False

@@ -149,7 +149,7 @@ def _scope_problems(path: str, row: RuleRow) -> Iterator[Problem]:
     if row.scope == "ENTITY" and row.episode.startswith("matter"):
         en = "an episode of a matter needs the scope MATTER or LICENCE"
         yield Problem(path, "episode", en, "以事项为事件段须为 MATTER 或 LICENCE 范围")
-    if row.episode == "matter_and_date:licence_to_day" and row.scope != "LICENCE":
+    if row.episode.startswith("matter_and_date:") and row.scope != "LICENCE":
         en = "an episode with the licence's last day needs the scope LICENCE"
         yield Problem(path, "episode", en, "以许可到期日为事件段须为 LICENCE 范围")
     for index, due in enumerate(row.due):

@@ -92,7 +92,8 @@ class RuleRow(Row):
     window_days: Annotated[int, Field(ge=1, le=WINDOW_DAYS_MAX)]
     max_age_days: Annotated[int, Field(ge=0, le=MAX_AGE_DAYS_MAX)]
     episode: Annotated[
-        str, StringConstraints(pattern=r"^(month|year|matter|matter_and_date:licence_to_day)$")
+        str,
+        StringConstraints(pattern=r"^(month|year|matter|matter_and_date:licence_(to|end)_day)$"),
     ]
     severity: SeverityAxes
     phase: Literal["PREVENT", "WARN", "REMEDY"]

@@ -22,8 +22,11 @@ def _licences(view: EntityView, change: Change) -> list[str]:
     licences = view.entity.licences
     matter = view.matter(change.matter_id)
     if matter is not None and matter.licence is not None:
-        # Another licence of its type may have become, or ceased to be, the one that replaces.
+        # Another licence of its type may have become, or ceased to be, the one that replaces; so
+        # may one of the type that it had before a correction.
         chosen = {change.matter_id} | _of_type(licences, matter.licence.licence_type)
+        if change.licence_type_before:
+            chosen |= _of_type(licences, change.licence_type_before)
     elif matter is None:
         # All facts of the matter are gone; what it was cannot be asked any more.
         chosen = {change.matter_id} | {licence.matter_id for licence in licences}

@@ -11,6 +11,7 @@ from market_supervision.lifecycle.v1 import state_pb2
 from services.contracts.bundles import read_files
 from services.contracts.families import FamilyEvent
 from services.lifecycle.digest import digest_records
+from services.lifecycle.rules.testing import row, rule_file
 from services.lifecycle.tests.fold_bench import example, prepared
 from services.lifecycle.tests.step_bench import TOPICS, StepBench
 
@@ -223,3 +224,50 @@ def test_bundle_that_cannot_be_used_is_dead_lettered_and_the_old_one_stays() -> 
     assert dict(bench.on(TOPICS.dead_letter)[0].headers)["dlq-reason"] == b"BUNDLE_INVALID"
     bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
     assert len(bench.alerts) == 1
+
+
+def test_every_open_alert_can_be_cleared_however_many_there_are() -> None:
+    """Alerts beyond those that the entity's state lists close as well when their facts go."""
+    bench = StepBench()
+
+    def failed(number: int, version: int = 1) -> FamilyEvent:
+        event = _canteen(inspections.INSPECTION_RESULT_FAIL)
+        record, matter = f"i{number:02d}", f"test/i{number:02d}"
+        return prepared(event, record=record, matter=matter, day=10, version=version)
+
+    bench.feed(*(failed(number) for number in range(20)), day=10)
+    assert len(bench.open_threads()) == 20
+    for number in (17, 18):
+        withdrawn = failed(number, version=2)
+        withdrawn.envelope.disposition = envelope_pb2.DISPOSITION_WITHDRAWN
+        withdrawn.ClearField("body")
+        bench.feed(withdrawn, day=11)
+    assert len(bench.open_threads()) == 18
+
+
+def test_correction_to_another_event_type_clears_what_the_old_one_raised() -> None:
+    """A record that turns out to be of another type is judged by the rules of both."""
+    bench = StepBench()
+    bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
+    assert bench.open_threads()
+    other = example("inspections", "rectification_ordered")
+    bench.feed(prepared(other, record="i1", matter="test/i1", day=10, version=2), day=11)
+    assert not bench.open_threads()
+
+
+def test_condition_that_cannot_be_computed_does_not_hold_and_is_counted() -> None:
+    """A product beyond 64 bits neither stops the stream nor keeps an alert open."""
+    files = [file for file in read_files() if not file.path.startswith("rules/")]
+    made = row(
+        condition="features.complaints_7d * 9000000000000000000 > 5",
+        examples=[
+            {"name": "one", "given": {"complaints_7d": 1}, "expect": True},
+            {"name": "none", "given": {}, "expect": False},
+        ],
+    )
+    bench = StepBench([*files, rule_file(made)])
+    for number in range(3):
+        bench.feed(_complaint(number, day=10), day=10)
+    assert not bench.open_threads()
+    counts = state_pb2.SuppressedCounts.FromString(bench.store.committed[b"!suppressed"])
+    assert counts.rules[0].failed > 0

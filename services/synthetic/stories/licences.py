@@ -14,7 +14,6 @@ from services.synthetic.expectations import (
     LICENCE_EXPIRING,
     UNLICENSED_TRADING,
     AlertEnd,
-    matter_episode,
     term_episode,
 )
 
@@ -96,14 +95,16 @@ def forgotten_and_trading(city: Chronicle, climax: date) -> None:
     )
     _expect_lapse(city, licence)
     cause = "Found trading half a year after the licence ran out."
-    city.expect(UNLICENSED_TRADING, business.entity, matter_episode(licence.matter), climax, cause)
+    episode = term_episode(licence.matter, licence.last_day)
+    city.expect(UNLICENSED_TRADING, business.entity, episode, climax, cause)
 
 
 def revoked_and_selling(city: Chronicle, climax: date) -> None:
     """A licence got by false commitment is revoked, and the bakery sells on."""
     business = city.open(entities.BAKERY)
     licence = business.held_licence()
-    registration.revoke(city.records, licence, after(climax, -30))
+    revoked = after(climax, -30)
+    registration.revoke(city.records, licence, revoked)
     inspections.sample(
         city.records,
         business.entity,
@@ -113,7 +114,8 @@ def revoked_and_selling(city: Chronicle, climax: date) -> None:
         channel=inspection.SAMPLE_CHANNEL_ONLINE_ORDER,
     )
     cause = "Food was bought from it a month after its licence was revoked."
-    city.expect(UNLICENSED_TRADING, business.entity, matter_episode(licence.matter), climax, cause)
+    episode = term_episode(licence.matter, revoked)
+    city.expect(UNLICENSED_TRADING, business.entity, episode, climax, cause)
 
 
 def new_licence_in_time(city: Chronicle, climax: date) -> None:
@@ -123,7 +125,9 @@ def new_licence_in_time(city: Chronicle, climax: date) -> None:
     granted = after(licence.last_day, -20)
     registration.grant(city.records, business.entity, granted, after(granted, LICENCE_TERM_DAYS))
     inspections.visit(city.records, business.entity, climax, inspection.INSPECTION_RESULT_PASS)
-    _expect_lapse(city, licence)
+    why = "A new licence of the kind was granted 20 days before the old one's last day."
+    _expect_notice(city, licence, licence.last_day, why, AlertEnd.NOT_OPEN)
+    city.nearly(LICENCE_EXPIRING, business.entity, why)
     city.nearly(UNLICENSED_TRADING, business.entity, "One licence lapsed, another is valid.")
 
 

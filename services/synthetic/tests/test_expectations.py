@@ -120,7 +120,20 @@ class _Licence:
         self.ended = date.max
 
     def valid(self, day: date) -> bool:
-        return self.first <= day <= min(self.last, self.ended)
+        return self.first <= day <= self.end
+
+    @property
+    def end(self) -> date:
+        return min(self.last, self.ended)
+
+    def outlasts(self, other: "_Licence", day: date) -> bool:
+        """Whether it is held, or follows without a gap, when the other one comes to its end."""
+        return (
+            self is not other
+            and self.type_code == other.type_code
+            and self.first <= max(day, other.end + timedelta(days=1))
+            and self.end > other.end
+        )
 
 
 def _licences(events: list[FamilyEvent]) -> dict[str, _Licence]:
@@ -149,21 +162,26 @@ def _unlicensed(events: list[FamilyEvent], licences: dict[str, _Licence]) -> set
         )
     }
     return {
-        matter_episode(matter)
+        term_episode(matter, licence.end)
         for matter, licence in licences.items()
         for day in active
-        if day > min(licence.last, licence.ended)
+        if day > licence.end
         and not any(
             other.valid(day) for other in licences.values() if other.type_code == licence.type_code
         )
+        and not any(other.outlasts(licence, day) for other in licences.values())
     }
 
 
-def _expiring(licences: dict[str, _Licence], present: date) -> set[str]:
+def _expiring(events: list[FamilyEvent], licences: dict[str, _Licence], present: date) -> set[str]:
+    if any(arm_of(event) == "entity_deregistered" for event in events):
+        return set()
     return {
         term_episode(matter, licence.last)
         for matter, licence in licences.items()
-        if licence.ended == date.max and licence.last - timedelta(days=30) <= present
+        if licence.ended == date.max
+        and licence.last - timedelta(days=30) <= present
+        and not any(other.outlasts(licence, present) for other in licences.values())
     }
 
 
@@ -176,7 +194,7 @@ def _count(submissions: Iterable[Submission], present: date) -> set[Thread]:
             (REPEAT_VIOLATOR, _repeats(events, present)),
             (CANTEEN_FAILURE, _canteens(events)),
             (UNLICENSED_TRADING, _unlicensed(events, licences)),
-            (LICENCE_EXPIRING, _expiring(licences, present)),
+            (LICENCE_EXPIRING, _expiring(events, licences, present)),
         ):
             threads |= {(rule, entity, episode) for episode in episodes}
     return threads

@@ -35,6 +35,7 @@ def problems_of(*files: BundleFile) -> tuple[Problem, ...]:
         ({"condition": "features.division_code.matches('(')"}, "condition", "may fail at run"),
         ({"condition": "{'a': features.complaints_7d}.b > 1"}, "condition", "may fail at run"),
         ({"condition": "[1, 2][features.complaints_7d] > 1"}, "condition", "may fail at run"),
+        ({"condition": "double((features.division_code)) > 5.0"}, "condition", "is a text"),
         ({"condition": "true"}, "condition", "at least one feature"),
         ({"condition": "has(features.matter)"}, "condition", "features.matter is not in"),
         ({"condition": 'features.matter.result == "fail"'}, "condition", "needs the scope MATTER"),

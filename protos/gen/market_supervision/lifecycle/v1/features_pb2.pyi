@@ -293,6 +293,7 @@ class LicenceFeatures(_message.Message):
     DAYS_SINCE_END_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
     LICENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    LATEST_OF_TYPE_FIELD_NUMBER: _builtins.int
     matter_id: _builtins.str
     """Matter id."""
     licence_type: _builtins.str
@@ -307,6 +308,10 @@ class LicenceFeatures(_message.Message):
     """Whether another licence of the same type is valid on the day."""
     licence_number: _builtins.str
     """Number."""
+    latest_of_type: _builtins.bool
+    """Whether no other licence of the same type lasts longer: none ends later of those that have begun
+    by the day, or that are known by then to begin no later than the day after this one's last.
+    """
     def __init__(
         self,
         *,
@@ -317,10 +322,11 @@ class LicenceFeatures(_message.Message):
         days_since_end: _builtins.int = ...,
         replaced: _builtins.bool = ...,
         licence_number: _builtins.str = ...,
+        latest_of_type: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["days_since_end", b"days_since_end", "days_until_expiry", b"days_until_expiry", "licence_number", b"licence_number", "licence_type", b"licence_type", "matter_id", b"matter_id", "replaced", b"replaced", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days_since_end", b"days_since_end", "days_until_expiry", b"days_until_expiry", "latest_of_type", b"latest_of_type", "licence_number", b"licence_number", "licence_type", b"licence_type", "matter_id", b"matter_id", "replaced", b"replaced", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

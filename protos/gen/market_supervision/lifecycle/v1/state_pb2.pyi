@@ -595,6 +595,38 @@ class LicenceTerm(_message.Message):
 Global___LicenceTerm: _TypeAlias = LicenceTerm  # noqa: Y015
 
 @_typing.final
+class LicenceEnd(_message.Message):
+    """One statement that a licence ended before, or at, the end of its term (许可终止)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ENDED_DAY_FIELD_NUMBER: _builtins.int
+    FACT_DAY_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """`revoked`, `cancelled`, or `expired` (the source said so)."""
+    ended_day: _builtins.int
+    """Day on which it ended; of `expired` the first day on which it was no longer valid."""
+    fact_day: _builtins.int
+    """Civil day of the fact: as of an earlier day it does not count, and a term stated on a later day
+    makes it history.
+    """
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        ended_day: _builtins.int = ...,
+        fact_day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_day", b"ended_day", "fact_day", b"fact_day", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LicenceEnd: _TypeAlias = LicenceEnd  # noqa: Y015
+
+@_typing.final
 class LicenceState(_message.Message):
     """One licence (许可证)."""
 
@@ -607,6 +639,7 @@ class LicenceState(_message.Message):
     ENDED_DAY_FIELD_NUMBER: _builtins.int
     ENDED_KIND_FIELD_NUMBER: _builtins.int
     TO_DAY_FIELD_NUMBER: _builtins.int
+    ENDS_FIELD_NUMBER: _builtins.int
     matter_id: _builtins.str
     """Matter of the licence."""
     licence_type: _builtins.str
@@ -614,7 +647,7 @@ class LicenceState(_message.Message):
     licence_number: _builtins.str
     """Number."""
     ended_day: _builtins.int
-    """Day on which it ended early; 0: not."""
+    """Day on which it ended early, as known now; 0: not."""
     ended_kind: _builtins.str
     """How it ended early: `revoked`, `cancelled`, `expired` (the source said so before its last day) or empty."""
     to_day: _builtins.int
@@ -622,6 +655,12 @@ class LicenceState(_message.Message):
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___LicenceTerm]:
         """Terms, sorted by (from_day, to_day, fact_day); at most 8, the latest to_day kept."""
+
+    @_builtins.property
+    def ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___LicenceEnd]:
+        """All ends in the order of their facts, those that a later term made history included; the
+        newest 8.
+        """
 
     def __init__(
         self,
@@ -633,10 +672,11 @@ class LicenceState(_message.Message):
         ended_day: _builtins.int = ...,
         ended_kind: _builtins.str = ...,
         to_day: _builtins.int = ...,
+        ends: _abc.Iterable[Global___LicenceEnd] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_day", b"ended_day", "ended_kind", b"ended_kind", "licence_number", b"licence_number", "licence_type", b"licence_type", "matter_id", b"matter_id", "terms", b"terms", "to_day", b"to_day"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_day", b"ended_day", "ended_kind", b"ended_kind", "ends", b"ends", "licence_number", b"licence_number", "licence_type", b"licence_type", "matter_id", b"matter_id", "terms", b"terms", "to_day", b"to_day"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1030,19 +1070,27 @@ class DueCursor(_message.Message):
 
     DAY_DONE_FIELD_NUMBER: _builtins.int
     RESUME_KEY_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     day_done: _builtins.int
     """Every civil day up to this one was acted on."""
     resume_key: _builtins.bytes
     """Where to go on within the day after it, as a key of the local index; empty: at its start."""
+    @_builtins.property
+    def waits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Dates that were waited for up to that day, `<rule id>|<anchor>|<offset in days>`, sorted. A rule
+        that waits for another one has the days within its max age looked at again.
+        """
+
     def __init__(
         self,
         *,
         day_done: _builtins.int = ...,
         resume_key: _builtins.bytes = ...,
+        waits: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["day_done", b"day_done", "resume_key", b"resume_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day_done", b"day_done", "resume_key", b"resume_key", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1116,19 +1164,25 @@ class SuppressedCount(_message.Message):
 
     RULE_ID_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     """Rule id."""
     changes: _builtins.int
     """Number of changes whose own day was older than the rule's max age."""
+    failed: _builtins.int
+    """Number of times its condition could not be computed, such as a product beyond 64 bits; it was
+    taken as not holding.
+    """
     def __init__(
         self,
         *,
         rule_id: _builtins.str = ...,
         changes: _builtins.int = ...,
+        failed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "rule_id", b"rule_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "failed", b"failed", "rule_id", b"rule_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -68,6 +68,8 @@ class _FamilyStream:
         self._loop = asyncio.get_running_loop()
         self._settled_at = self._loop.time()
         self._last_trouble = "no answer"
+        self._silence: asyncio.Timeout | None = None
+        """The wait for the next answer, while there is one."""
         self.sent_again = 0
 
     def submit(self, submission: Submission) -> None:
@@ -75,6 +77,8 @@ class _FamilyStream:
         if self._outstanding == 0:
             self._settled_at = self._loop.time()
         self._outstanding += 1
+        if self._outstanding == 1:
+            self._mind_silence()
         self._queue(submission)
 
     def close(self) -> None:
@@ -108,10 +112,7 @@ class _FamilyStream:
         writing = asyncio.create_task(self._write(call))
         try:
             while True:
-                async with asyncio.timeout(SILENCE_SECONDS_MAX) as limit:
-                    if not self._under_way:
-                        limit.reschedule(None)
-                    response = await call.read()
+                response = await self._read(call)
                 if response is grpc.aio.EOF:
                     break
                 self._on_outcome(response.outcome)
@@ -120,6 +121,20 @@ class _FamilyStream:
         finally:
             writing.cancel()
             call.cancel()
+
+    async def _read(self, call: Any) -> Any:
+        """Wait for an answer; raises TimeoutError when one is owed and none comes."""
+        try:
+            async with asyncio.timeout(None) as self._silence:
+                self._mind_silence()
+                return await call.read()
+        finally:
+            self._silence = None
+
+    def _mind_silence(self) -> None:
+        # By what is outstanding, not by what is on the stream: that may be nothing for a moment.
+        if self._silence is not None and self._outstanding:
+            self._silence.reschedule(self._loop.time() + SILENCE_SECONDS_MAX)
 
     async def _something_to_send(self) -> None:
         while not self._to_send and not self._closing:

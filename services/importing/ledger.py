@@ -23,7 +23,7 @@ from services.importing.errors import CheckpointMismatchError, RowProblem
 from services.importing.rejects_format import REJECT_COLUMNS, reject_cells
 from services.importing.rows import Row
 
-FORMAT = 1
+FORMAT = 2
 REASONS_MAX = 200
 """Different reasons that are counted by themselves; the others are counted together."""
 OTHER_REASONS = "other reasons (其他原因)"
@@ -62,6 +62,8 @@ class _Checkpoint(BaseModel):
     tally: Tally
     rejects_bytes: Count
     receipts_bytes: Count
+    receipts_path: str | None = None
+    """Where the receipts of the settled rows are; None: they were only counted."""
 
 
 class _AppendFile:
@@ -114,6 +116,8 @@ class Ledger:
         self._columns = tuple(columns)
         paths.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         found = None if restart else _read_checkpoint(paths.checkpoint, identity)
+        if found is not None:
+            _check_files(found, paths)
         self.tally = found.tally if found else Tally()
         self.resumed_at = self.tally.settled
         if found is None:
@@ -159,6 +163,7 @@ class Ledger:
             tally=self.tally,
             rejects_bytes=self._rejects.sync(),
             receipts_bytes=self._receipts.sync() if self._receipts is not None else 0,
+            receipts_path=_absolute(self._paths.receipts),
         )
         partial = self._paths.checkpoint.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as stream:
@@ -175,6 +180,31 @@ class Ledger:
             self._receipts.close(remove_if_empty=False)
         if complete:
             self._paths.checkpoint.unlink()
+
+
+def _check_files(found: _Checkpoint, paths: LedgerPaths) -> None:
+    if found.receipts_path != _absolute(paths.receipts):
+        raise _mismatch(
+            paths.checkpoint,
+            f"the receipts of the rows so far are in {found.receipts_path}",
+            f"已完成各行的回执在 {found.receipts_path}",
+        )
+    lengths = [(paths.rejects, found.rejects_bytes)]
+    if paths.receipts is not None:
+        lengths.append((paths.receipts, found.receipts_bytes))
+    for path, length in lengths:
+        size = path.stat().st_size if path.exists() else 0
+        if size < length:
+            # Made longer, it would hold zeros where rows stood: they could not be told again.
+            raise _mismatch(
+                path,
+                f"the file has {size} bytes, {length} were written",
+                f"文件为{size}字节, 应有{length}字节",
+            )
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
 
 
 def _csv_line(cells: Sequence[str]) -> bytes:

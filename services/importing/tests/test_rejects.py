@@ -112,6 +112,34 @@ def test_ledger_of_another_file_is_refused_unless_begun_again(tmp_path: Path) ->
     again.close(complete=True)
 
 
+@pytest.mark.parametrize("name", ["a.csv.rejects.csv", "receipts.jsonl"])
+def test_ledger_whose_file_lost_bytes_is_not_resumed(tmp_path: Path, name: str) -> None:
+    """A file shorter than recorded is never filled up with zeros."""
+    first = ledger(tmp_path)
+    first.reject(row(2), [PROBLEM])
+    first.accept(row(3), "registration", Receipt(offset=1))
+    first.save()
+    crash(first)
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(CheckpointMismatchError, match="0 bytes"):
+        ledger(tmp_path)
+    assert (tmp_path / name).read_bytes() == b""
+
+
+@pytest.mark.parametrize("receipts", [None, "elsewhere.jsonl"])
+def test_ledger_with_its_receipts_elsewhere_is_not_resumed(
+    tmp_path: Path, receipts: str | None
+) -> None:
+    """Receipts of one import stand in one file, all of them."""
+    first = ledger(tmp_path)
+    first.accept(row(2), "registration", Receipt(offset=1))
+    first.save()
+    crash(first)
+    paths = LedgerPaths(tmp_path, "a.csv", tmp_path / receipts if receipts else None)
+    with pytest.raises(CheckpointMismatchError, match=r"receipts\.jsonl"):
+        Ledger(paths, IDENTITY, ("名称", "编号"), restart=False)
+
+
 def test_rejects_file_of_an_earlier_run_is_set_aside_not_overwritten(tmp_path: Path) -> None:
     """Somebody may be mending it."""
     for number in (2, 3, 4):

@@ -84,7 +84,8 @@ lock: install ## Pin what is installed now, direct and transitive
 clean: ## Remove caches
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 
-clean-data: ## Remove the data of earlier runs
+clean-data: ## Remove the data of earlier runs (refused while one is running)
+	@for lock in $$(find .run -name .lock 2>/dev/null); do flock --nonblock "$$lock" true || { echo "A run is using $$(dirname $$lock): stop it first (仍在运行，请先停止)"; exit 1; }; done
 	rm -rf .run
 
 clean-all: clean clean-data ## Remove everything that is not in the repository, .venv too

@@ -95,7 +95,7 @@ TOPICS: tuple[Topic, ...] = (
         "control.v1",
         "Ticks and rule bundles, the same bundle in every partition (控制记录)",
         key="hour of the tick, or `bundle/<version>`",
-        producers=("lifecycle", "msctl"),
+        producers=("lifecycle", "control"),
         consumers=("lifecycle",),
         cleanup=Cleanup.COMPACT,
         timestamp_type=TimestampType.APPEND,
@@ -125,7 +125,7 @@ TOPICS: tuple[Topic, ...] = (
         "Which entity key stands for which (主体标识关联)",
         key="canonical entity key that was linked away",
         producers=("lifecycle",),
-        consumers=("registration", "inspections", "complaints", "penalties", "profiles"),
+        consumers=("registration", "inspections", "complaints", "penalties", "projection"),
         cleanup=Cleanup.COMPACT,
     ),
     Topic(

@@ -24,7 +24,7 @@ from services.importing.errors import ImportingError
 from services.local.environment import local_environment
 from services.local.errors import LocalError
 from services.local.process import end_orphans
-from services.local.run_directory import owned_run_directory
+from services.local.run_directory import owned_run_directory, write_private
 from services.runtime import clock
 from services.runtime.kafka_topics import TopicMismatchError
 from services.synthetic.city import PRESENT_DAYS, City, build_city
@@ -49,6 +49,10 @@ First {years} years of its past at full speed (rules look back 30 days: nobody i
 last {days} days in time-lapse, {pace:g} records a second. The dates in the records are the real
 ones of these days; only the pace is compressed.
 """
+GOES_ON_WORDS = (
+    "This folder goes on with the city of its first run; without effect: {ignored}. For another "
+    "city use another --folder, or `make clean-data`. (沿用首次运行的城市，上述选项未生效)"
+)
 
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -86,6 +90,8 @@ def demo(
         console.print(f"Topics are there; rule bundle {published.version} in force. (规则已发布)")
         city_file = folder / "demo" / "city.json"
         season, city = _season_and_city(city_file, seed, entities, years)
+        if ignored := season.differs_from(seed, entities, years):
+            console.print(GOES_ON_WORDS.format(ignored=ignored))
         services.wait_ready()
         stack.callback((folder / "endpoints.json").unlink, missing_ok=True)
         _write_endpoints(folder / "endpoints.json", services)
@@ -118,7 +124,7 @@ def _season_and_city(file: Path, seed: int, entities: int, years: int) -> tuple[
 
 
 def _write_endpoints(file: Path, services: Stack) -> None:
-    file.write_text(json.dumps(services.addresses(), indent=2) + "\n", encoding="utf-8")
+    write_private(file, json.dumps(services.addresses(), indent=2) + "\n")
 
 
 def _finish_undisturbed() -> None:

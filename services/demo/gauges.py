@@ -56,13 +56,19 @@ def stream_lag(partitions: Mapping[str, Any]) -> int:
     )
 
 
-async def view_lag(reader: ReadModelReader) -> int:
-    """Return the lag of what queries answer; -1 while that is not known."""
+async def view_lag(reader: ReadModelReader, since_ms: int = 0) -> int:
+    """Return the lag of what queries answer; -1 while that is not known.
+
+    Not known, too, while the sources' ends were asked for before ``since_ms``: a gauge that was
+    read before the last record was sent says nothing about it.
+    """
     try:
         readings = await asyncio.gather(
             *(reader.partition_freshness(number) for number in range(PARTITIONS))
         )
     except NotReadyError:
+        return UNKNOWN
+    if any(reading.heads is None or reading.heads.asked_ms < since_ms for reading in readings):
         return UNKNOWN
     lags = [
         freshness.of_topic(reading, topics.name(family.topic)).lag_records

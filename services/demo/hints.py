@@ -5,6 +5,7 @@ from pathlib import Path
 
 from google.protobuf.json_format import MessageToJson
 
+from services.importing.endpoints import ENDPOINTS_VARIABLE, RUN_FILE
 from services.synthetic.acts import complaints
 from services.synthetic.acts.complaints import Handling
 from services.synthetic.days import after, moment
@@ -35,16 +36,20 @@ def write_example(file: Path, present: date, entity: Entity) -> None:
 
 
 def hints(entity_key: str, example: Path) -> str:
-    """Return the text that tells what to try next."""
+    """Return the text that tells what to try next; ``example`` lies in the run folder."""
+    folder = example.parent
+    # Found by itself only where `make run` puts it.
+    told = "" if folder == RUN_FILE.parent else f"{ENDPOINTS_VARIABLE}={folder / RUN_FILE.name} "
+    msctl = f"{told}.venv/bin/msctl"
     return "\n".join(
         (
             "",
             "Try next, in another terminal / 可在另一终端尝试:",
-            f"  .venv/bin/msctl profile get {entity_key} --full",
+            f"  {msctl} profile get {entity_key} --full",
             "      the profile of an entity that has an alert / 查看有预警主体的统一画像",
-            "  .venv/bin/msctl alerts watch",
+            f"  {msctl} alerts watch",
             "      alerts as they come / 实时订阅预警",
-            f"  .venv/bin/msctl import {example} --family complaints --out {example.parent}",
+            f"  {msctl} import {example} --family complaints --out {folder}",
             f"      {EXAMPLE_COMPLAINTS} complaints: an alert follows / 导入一批投诉，随即触发预警",
             "",
         )

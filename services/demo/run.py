@@ -18,6 +18,7 @@ from services.demo.screen import Screen, View
 from services.demo.stack import Stack
 from services.importing.endpoints import Endpoints
 from services.readmodel.reader import ReadModelReader
+from services.runtime import clock
 from services.runtime.shutdown import stop_event
 
 SHOW_EVERY_SECONDS = 0.5
@@ -88,15 +89,17 @@ class Demonstration:
     async def _caught_up(self) -> None:
         """Wait until everything sent can be seen; TimeoutError after two minutes."""
         deadline = time.monotonic() + CATCH_UP_SECONDS
-        while (lag := await self._lag()) != Lag(0, 0):
+        sent_ms = int(clock.utc_now().timestamp() * 1000)
+        while (lag := await self._lag(sent_ms)) != Lag(0, 0):
             if time.monotonic() > deadline:
                 message = f"not caught up after {CATCH_UP_SECONDS:.0f} s: {lag} (处理未跟上)"
                 raise TimeoutError(message)
             await asyncio.sleep(SHOW_EVERY_SECONDS)
 
-    async def _lag(self) -> Lag:
+    async def _lag(self, since_ms: int = 0) -> Lag:
         assert self.reader is not None
-        return Lag(stream_lag(self.stack.partitions()), await view_lag(self.reader))
+        view = await view_lag(self.reader, since_ms)
+        return Lag(stream_lag(self.stack.partitions()), view)
 
     async def _look_after(self) -> None:
         while True:

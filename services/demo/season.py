@@ -38,6 +38,19 @@ class Season:
             first_number=self.first_number,
         )
 
+    def differs_from(self, seed: int, entities: int, years: int) -> str:
+        """Say which wishes for a city this one does not fulfil; empty when it fulfils all."""
+        wishes = {
+            "seed": (self.seed, seed),
+            "entities": (self.entities, entities),
+            "years": (self.years, years),
+        }
+        return ", ".join(
+            f"--{name} {wish} (is 实为 {own})"
+            for name, (own, wish) in wishes.items()
+            if own != wish
+        )
+
     def next_season(self, today: date) -> "Season":
         """Return a city of other entities, whose present ends the day before ``today``."""
         return replace(

@@ -73,7 +73,10 @@ class Stack:
             self._started.append(name)
 
     def wait_ready(self) -> None:
-        """Wait until every service works; StartError or TimeoutError name the one that does not."""
+        """Wait until every service works.
+
+        Raises ChildFailedError, StartError or TimeoutError with the name of one that does not.
+        """
         self._addresses = self._system.wait_serving(SERVERS)
         self._wait_for(WORKER, self._stream_ready)
         self._wait_for(PROJECTION, (self._directory / f"{PROJECTION}.ready.json").exists)

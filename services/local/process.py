@@ -19,6 +19,8 @@ from services.local.errors import StartError
 
 STOP_GRACE_SECONDS = 10.0
 KILL_GRACE_SECONDS = 5.0
+ORPHAN_GRACE_SECONDS = 20.0
+"""As long as the slowest of all, the broker, may take to close its log in order."""
 POLL_SECONDS = 0.02
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -186,4 +188,8 @@ def end_orphans(run_directory: Path) -> list[str]:
     """End every process an earlier run left behind, services before servers; return their names."""
     # Services have their pid file at the top, the broker and Redis one folder deeper.
     pid_files = sorted(run_directory.rglob("*.pid"), key=lambda file: (len(file.parts), file.name))
-    return [pid_file.stem for pid_file in pid_files if end_orphan(pid_file) is not None]
+    return [
+        pid_file.stem
+        for pid_file in pid_files
+        if end_orphan(pid_file, ORPHAN_GRACE_SECONDS) is not None
+    ]

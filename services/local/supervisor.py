@@ -1,9 +1,9 @@
 """Starts a system's processes, brings back those that may come back, ends all of them in order.
 
 Nothing here waits in the background: whoever owns the supervisor calls ``check()`` a few times a
-second. A child that exits without being told to is started again within the bounds of its policy
-(a stream worker ends itself on purpose whenever it is not sure); one without a policy, or beyond
-its bounds, is a ChildFailedError.
+second (``wait_ready`` does while it waits). A child that exits without being told to is started
+again within the bounds of its policy (a stream worker ends itself on purpose whenever it is not
+sure); one without a policy, or beyond its bounds, is a ChildFailedError.
 """
 
 import json
@@ -100,10 +100,10 @@ class Supervisor:
         return process
 
     def wait_ready(self, name: str, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> int:
-        """Wait for the child's ready file and return its port.
+        """Wait for the child's ready file and return its port; look after all children meanwhile.
 
-        Raises StartError when the child exits first or the time passes; the message holds the end
-        of its log.
+        Raises ChildFailedError when a child exits and may not come back, StartError when the time
+        passes; the message holds the end of its log.
         """
         running = self._children[name]
         ready_file = running.child.ready_file
@@ -111,16 +111,14 @@ class Supervisor:
             message = f"{name} has no ready file"
             raise StartError(message)
 
-        def listening_or_gone() -> bool:
-            return ready_file.exists() or not running.process.running()
+        def listening() -> bool:
+            self.check()
+            return running.process.running() and ready_file.exists()
 
         try:
-            poll_until(listening_or_gone, timeout_seconds=timeout_seconds, what=f"{name} is ready")
+            poll_until(listening, timeout_seconds=timeout_seconds, what=f"{name} is ready")
         except TimeoutError as error:
             raise StartError(_with_log(str(error), running.process)) from error
-        if not ready_file.exists():
-            message = f"{name} exited with code {running.process.exit_code()} before it was ready"
-            raise StartError(_with_log(message, running.process))
         return int(json.loads(ready_file.read_text(encoding="utf-8"))["port"])
 
     def pid(self, name: str) -> int:

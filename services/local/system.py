@@ -18,6 +18,7 @@ from services.contracts.families import FAMILIES
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.local.environment import KAFKA_VARIABLE, REDIS_VARIABLE
 from services.local.process import ManagedProcess
+from services.local.run_directory import write_private
 from services.local.supervisor import Child, RestartPolicy, Supervisor
 from services.local.waiting import poll_until
 
@@ -98,26 +99,31 @@ class LocalSystem:
     def wait_serving(self, names: Sequence[str] = (*INTAKES, "profiles")) -> dict[str, str]:
         """Wait until gRPC services answer SERVING; return their addresses.
 
-        Raises StartError or TimeoutError with the name of the one that does not.
+        A service that exits meanwhile comes back within its policy. Raises ChildFailedError,
+        StartError or TimeoutError with the name of the one that does not serve.
         """
-        addresses = {}
-        for name in names:
-            address = f"127.0.0.1:{self.supervisor.wait_ready(name, READY_SECONDS_MAX)}"
-            poll_until(
-                partial(_serving, address),
+        return {
+            name: poll_until(
+                partial(self._serving_address, name),
                 timeout_seconds=READY_SECONDS_MAX,
                 what=f"{name} is serving",
             )
-            addresses[name] = address
-        return addresses
+            for name in names
+        }
+
+    def _serving_address(self, name: str) -> str:
+        """Return where a service serves, empty while it does not; it may come back elsewhere."""
+        address = f"127.0.0.1:{self.supervisor.wait_ready(name, READY_SECONDS_MAX)}"
+        return address if _serving(address) else ""
 
     def wait_worker(self, name: str = "lifecycle-0") -> None:
-        """Wait until a lifecycle worker has recovered what it owns."""
-        poll_until(
-            lambda: self.worker_status(name).get("ready", False),
-            timeout_seconds=READY_SECONDS_MAX,
-            what=f"{name} is ready",
-        )
+        """Wait until a lifecycle worker has recovered what it owns; see `wait_serving`."""
+
+        def ready() -> bool:
+            self.supervisor.check()
+            return bool(self.worker_status(name).get("ready", False))
+
+        poll_until(ready, timeout_seconds=READY_SECONDS_MAX, what=f"{name} is ready")
 
     def worker_status(self, name: str = "lifecycle-0") -> dict[str, object]:
         """What a lifecycle worker last showed; empty before it showed anything."""
@@ -135,7 +141,7 @@ class LocalSystem:
             "redis": self.redis_url,
         }
         path = self.run_directory / ENDPOINTS_FILE
-        path.write_text(json.dumps(document, indent=2) + "\n")
+        write_private(path, json.dumps(document, indent=2) + "\n")
         return path
 
     def stop(self) -> dict[str, int | None]:

@@ -35,3 +35,12 @@ def test_season_next_shares_no_entity() -> None:
     assert following.present == date(2026, 7, 8)
     before, after = (build_city(season.arguments) for season in (SEASON, following))
     assert not {e.key.value for e in before.entities} & {e.key.value for e in after.entities}
+
+
+def test_season_names_the_wishes_it_does_not_fulfil() -> None:
+    """An option without effect is told, not ignored."""
+    assert SEASON.differs_from(2026, 120, 2) == ""
+    told = SEASON.differs_from(2026, 500, 3)
+    assert "--entities 500" in told
+    assert "--years 3" in told
+    assert "--seed" not in told

@@ -21,9 +21,12 @@ from rich.console import Console
 from services.contracts import topics
 from services.contracts.families import FAMILIES
 from services.contracts.topics import PARTITIONS
-from services.demo.gauges import UNKNOWN, Lag, RateMeter, stream_lag
+from services.demo.gauges import UNKNOWN, Lag, RateMeter, stream_lag, view_lag
 from services.demo.hints import EXAMPLE_COMPLAINTS, hints, write_example
 from services.demo.screen import Screen, View
+from services.readmodel.freshness import PartitionReading
+from services.readmodel.positions import Heads
+from services.streaming.meta import Applied
 from services.synthetic.city import CityArguments, build_city
 
 
@@ -102,3 +105,33 @@ def test_hints_name_a_file_that_can_be_imported(tmp_path: Path) -> None:
     assert not [v for e in events for v in protovalidate.collect_violations(e)]
     assert str(file) in hints("uscc:1", file)
     assert "profile get uscc:1" in hints("uscc:1", file)
+
+
+def test_hints_of_another_folder_carry_its_addresses() -> None:
+    """Each command finds this system; in the usual folder that needs no word."""
+    file = Path("elsewhere/example.jsonl")
+    commands = [line for line in hints("uscc:1", file).splitlines() if "msctl" in line]
+    assert len(commands) == 3
+    for line in commands:
+        assert line.strip().startswith("MARKET_SUPERVISION_ENDPOINTS=elsewhere/endpoints.json ")
+    assert "MARKET_SUPERVISION_ENDPOINTS" not in hints("uscc:1", Path(".run/example.jsonl"))
+
+
+class _Reader:
+    """Every partition read to its end, as of one moment."""
+
+    def __init__(self, asked_ms: int) -> None:
+        self._asked_ms = asked_ms
+
+    async def partition_freshness(self, _partition: int) -> PartitionReading:
+        """Return the same of each."""
+        names = [topics.name(family.topic) for family in FAMILIES]
+        applied = dict.fromkeys(names, Applied(4, 1))
+        return PartitionReading(applied, Heads(self._asked_ms, dict.fromkeys(names, 4)))
+
+
+async def test_view_lag_read_before_the_last_record_is_unknown() -> None:
+    """A gauge from before says nothing of what was sent since."""
+    reader = _Reader(asked_ms=1_000)
+    assert await view_lag(reader, 1_000) == 0  # type: ignore[arg-type]
+    assert await view_lag(reader, 1_001) == UNKNOWN  # type: ignore[arg-type]

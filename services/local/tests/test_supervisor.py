@@ -11,7 +11,7 @@ import pytest
 
 from services.local.errors import AlreadyRunningError, ChildFailedError, StartError
 from services.local.process import ManagedProcess, ProcessIdentity, end_orphan, end_orphans
-from services.local.run_directory import owned_run_directory, remove_abandoned
+from services.local.run_directory import owned_run_directory, remove_abandoned, write_private
 from services.local.supervisor import Child, RestartPolicy, Supervisor
 from services.local.waiting import poll_until
 
@@ -25,6 +25,15 @@ time.sleep(60)
 LISTENER = """
 import sys, time
 open(sys.argv[1], "w").write('{"port": 4711}')
+time.sleep(60)
+"""
+SECOND_TRY = """
+import pathlib, sys, time
+first = pathlib.Path(sys.argv[1])
+if not first.exists():
+    first.touch()
+    sys.exit(75)
+pathlib.Path(sys.argv[2]).write_text('{"port": 4711}')
 time.sleep(60)
 """
 
@@ -115,9 +124,38 @@ def test_wait_ready_for_child_that_exits_fails_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "raise SystemExit('bad setting')"]
     supervisor.start(Child("service", command, ready_file=tmp_path / "ready.json"))
     before = time.monotonic()
-    with pytest.raises(StartError, match="bad setting"):
+    with pytest.raises(ChildFailedError, match="bad setting"):
         supervisor.wait_ready("service")
     assert time.monotonic() - before < 30
+
+
+def test_wait_ready_for_child_that_comes_back_waits_for_its_next_life(tmp_path: Path) -> None:
+    """A worker that ends itself while it starts is within its policy, as it is later."""
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-c", SECOND_TRY, str(tmp_path / "first"), str(ready)]
+    supervisor = Supervisor(tmp_path)
+    policy = RestartPolicy(restarts_max=1, delay_seconds=0.01)
+    supervisor.start(Child("worker", command, restart=policy, ready_file=ready))
+    assert supervisor.wait_ready("worker") == 4711
+    supervisor.stop_all()
+
+
+def test_wait_ready_for_child_that_never_is_names_its_log(tmp_path: Path) -> None:
+    """A wait has an end."""
+    supervisor = Supervisor(tmp_path)
+    supervisor.start(Child("service", SLEEPER, ready_file=tmp_path / "ready.json"))
+    with pytest.raises(StartError, match=r"service\.log"):
+        supervisor.wait_ready("service", timeout_seconds=0.1)
+    supervisor.stop_all()
+
+
+def test_private_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    """Addresses may hold a password."""
+    file = tmp_path / "endpoints.json"
+    for text in ("one", "two"):
+        write_private(file, text)
+        assert file.read_text() == text
+        assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_orphan_of_a_killed_parent_is_found_and_ended(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from market_supervision.common.v1 import envelope_pb2 as market__supervision_dot_common_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8market_supervision/complaints/v1/complaints_events.proto\x12 market_supervision.complaints.v1\x1a\x1b\x62uf/validate/validate.proto\x1a+market_supervision/common/v1/envelope.proto\"\xb1\t\n\x0e\x43omplaintEvent\x12\x45\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32+.market_supervision.common.v1.EventEnvelopeB\x06\xbaH\x03\xc8\x01\x01\x12Q\n\x12\x63omplaint_received\x18\n \x01(\x0b\x32\x33.market_supervision.complaints.v1.ComplaintReceivedH\x00\x12Q\n\x12\x63omplaint_accepted\x18\x0b \x01(\x0b\x32\x33.market_supervision.complaints.v1.ComplaintAcceptedH\x00\x12O\n\x11\x63omplaint_refused\x18\x0c \x01(\x0b\x32\x32.market_supervision.complaints.v1.ComplaintRefusedH\x00\x12M\n\x10mediation_agreed\x18\r \x01(\x0b\x32\x31.market_supervision.complaints.v1.MediationAgreedH\x00\x12U\n\x14mediation_terminated\x18\x0e \x01(\x0b\x32\x35.market_supervision.complaints.v1.MediationTerminatedH\x00\x12\x45\n\x0cparties_told\x18\x0f \x01(\x0b\x32-.market_supervision.complaints.v1.PartiesToldH\x00\x12K\n\x0freport_received\x18\x10 \x01(\x0b\x32\x30.market_supervision.complaints.v1.ReportReceivedH\x00\x12V\n\x15report_filing_decided\x18\x11 \x01(\x0b\x32\x35.market_supervision.complaints.v1.ReportFilingDecidedH\x00\x12I\n\x0einformant_told\x18\x12 \x01(\x0b\x32/.market_supervision.complaints.v1.InformantToldH\x00:\xfb\x02\xbaH\xf7\x02\x1a\xf4\x02\n\rbody.required\x12-an asserted event must carry exactly one body\x1a\xb3\x02this.envelope.disposition != 1 || has(this.complaint_received) || has(this.complaint_accepted) || has(this.complaint_refused) || has(this.mediation_agreed) || has(this.mediation_terminated) || has(this.parties_told) || has(this.report_received) || has(this.report_filing_decided) || has(this.informant_told)B\x06\n\x04\x62ody\"\xcf\x04\n\x11\x43omplaintReceived\x12?\n\x05topic\x18\x01 \x01(\x0b\x32(.market_supervision.common.v1.CodedValueB\x06\xbaH\x03\xc8\x01\x01\x12\x42\n\x10product_category\x18\x02 \x01(\x0b\x32(.market_supervision.common.v1.CodedValue\x12)\n\x13\x64isputed_amount_fen\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12Y\n\x12submission_channel\x18\x04 \x01(\x0e\x32\x33.market_supervision.complaints.v1.SubmissionChannelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12U\n\x10purchase_channel\x18\x05 \x01(\x0e\x32\x31.market_supervision.complaints.v1.PurchaseChannelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12Y\n\x12remedies_requested\x18\x06 \x03(\x0e\x32(.market_supervision.complaints.v1.RemedyB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12Q\n\x0e\x63onsumer_group\x18\x07 \x01(\x0e\x32/.market_supervision.complaints.v1.ConsumerGroupB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x12\n\nis_prepaid\x18\x08 \x01(\x08\x42\x16\n\x14_disputed_amount_fen\"4\n\x11\x43omplaintAccepted\x12\x1f\n\x0emediating_unit\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"_\n\x10\x43omplaintRefused\x12K\n\x06ground\x18\x01 \x01(\x0e\x32/.market_supervision.complaints.v1.RefusalGroundB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xf1\x01\n\x0fMediationAgreed\x12\'\n\x11\x61greed_amount_fen\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12V\n\x0fremedies_agreed\x18\x02 \x03(\x0e\x32(.market_supervision.complaints.v1.RemedyB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12G\n\x04mode\x18\x03 \x01(\x0e\x32/.market_supervision.complaints.v1.MediationModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x14\n\x12_agreed_amount_fen\"\xaf\x01\n\x13MediationTerminated\x12O\n\x06ground\x18\x01 \x01(\x0e\x32\x33.market_supervision.complaints.v1.TerminationGroundB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12G\n\x04mode\x18\x02 \x01(\x0e\x32/.market_supervision.complaints.v1.MediationModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x9f\x01\n\x0bPartiesTold\x12J\n\x07subject\x18\x01 \x01(\x0e\x32-.market_supervision.complaints.v1.ToldSubjectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x44\n\x05means\x18\x02 \x01(\x0e\x32+.market_supervision.complaints.v1.ToldMeansB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xfe\x02\n\x0eReportReceived\x12?\n\x05topic\x18\x01 \x01(\x0b\x32(.market_supervision.common.v1.CodedValueB\x06\xbaH\x03\xc8\x01\x01\x12\x45\n\x13suspected_violation\x18\x02 \x01(\x0b\x32(.market_supervision.common.v1.CodedValue\x12\x42\n\x10product_category\x18\x03 \x01(\x0b\x32(.market_supervision.common.v1.CodedValue\x12 \n\namount_fen\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12Y\n\x12submission_channel\x18\x05 \x01(\x0e\x32\x33.market_supervision.complaints.v1.SubmissionChannelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x0cis_real_name\x18\x06 \x01(\x08\x42\r\n\x0b_amount_fen\"\x87\x01\n\x13ReportFilingDecided\x12N\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x30.market_supervision.complaints.v1.FilingDecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x0e\x63\x61se_matter_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"U\n\rInformantTold\x12\x44\n\x05means\x18\x01 \x01(\x0e\x32+.market_supervision.complaints.v1.ToldMeansB\x08\xbaH\x05\x82\x01\x02\x10\x01*\xa1\x02\n\x11SubmissionChannel\x12\"\n\x1eSUBMISSION_CHANNEL_UNSPECIFIED\x10\x00\x12%\n!SUBMISSION_CHANNEL_PLATFORM_12315\x10\x01\x12 \n\x1cSUBMISSION_CHANNEL_TELEPHONE\x10\x02\x12\x1d\n\x19SUBMISSION_CHANNEL_LETTER\x10\x03\x12 \n\x1cSUBMISSION_CHANNEL_IN_PERSON\x10\x04\x12\"\n\x1eSUBMISSION_CHANNEL_TRANSFERRED\x10\x05\x12\x1c\n\x18SUBMISSION_CHANNEL_MEDIA\x10\x06\x12\x1c\n\x18SUBMISSION_CHANNEL_OTHER\x10\x07*\xbf\x01\n\x0fPurchaseChannel\x12 \n\x1cPURCHASE_CHANNEL_UNSPECIFIED\x10\x00\x12\x1c\n\x18PURCHASE_CHANNEL_OFFLINE\x10\x01\x12$\n PURCHASE_CHANNEL_ONLINE_PLATFORM\x10\x02\x12#\n\x1fPURCHASE_CHANNEL_LIVE_OR_SOCIAL\x10\x03\x12!\n\x1dPURCHASE_CHANNEL_CROSS_BORDER\x10\x04*\x99\x01\n\x06Remedy\x12\x16\n\x12REMEDY_UNSPECIFIED\x10\x00\x12\x11\n\rREMEDY_REFUND\x10\x01\x12\x11\n\rREMEDY_RETURN\x10\x02\x12\x13\n\x0fREMEDY_EXCHANGE\x10\x03\x12\x11\n\rREMEDY_REPAIR\x10\x04\x12\x17\n\x13REMEDY_COMPENSATION\x10\x05\x12\x10\n\x0cREMEDY_OTHER\x10\x06*\xa7\x01\n\rConsumerGroup\x12\x1e\n\x1a\x43ONSUMER_GROUP_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSUMER_GROUP_GENERAL\x10\x01\x12\x1a\n\x16\x43ONSUMER_GROUP_ELDERLY\x10\x02\x12\x19\n\x15\x43ONSUMER_GROUP_MINORS\x10\x03\x12#\n\x1f\x43ONSUMER_GROUP_SICK_OR_DISABLED\x10\x04*\x81\x02\n\rRefusalGround\x12\x1e\n\x1aREFUSAL_GROUND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREFUSAL_GROUND_NOT_OUR_DUTY\x10\x01\x12\"\n\x1eREFUSAL_GROUND_ALREADY_HANDLED\x10\x02\x12\'\n#REFUSAL_GROUND_NOT_CONSUMER_DISPUTE\x10\x03\x12\x1e\n\x1aREFUSAL_GROUND_TIME_BARRED\x10\x04\x12$\n REFUSAL_GROUND_MATERIALS_MISSING\x10\x05\x12\x1c\n\x18REFUSAL_GROUND_OTHER_LAW\x10\x06*\xc4\x02\n\x11TerminationGround\x12\"\n\x1eTERMINATION_GROUND_UNSPECIFIED\x10\x00\x12+\n\'TERMINATION_GROUND_WITHDRAWN_OR_SETTLED\x10\x01\x12)\n%TERMINATION_GROUND_TESTING_NOT_AGREED\x10\x02\x12$\n TERMINATION_GROUND_PARTY_REFUSED\x10\x03\x12#\n\x1fTERMINATION_GROUND_NO_AGREEMENT\x10\x04\x12\x1f\n\x1bTERMINATION_GROUND_TIME_OUT\x10\x05\x12)\n%TERMINATION_GROUND_FOUND_INADMISSIBLE\x10\x06\x12\x1c\n\x18TERMINATION_GROUND_OTHER\x10\x07*\xa1\x01\n\rMediationMode\x12\x1e\n\x1aMEDIATION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16MEDIATION_MODE_ON_SITE\x10\x01\x12\x1c\n\x18MEDIATION_MODE_TELEPHONE\x10\x02\x12\x18\n\x14MEDIATION_MODE_VIDEO\x10\x03\x12\x1c\n\x18MEDIATION_MODE_ENTRUSTED\x10\x04*\x80\x01\n\x0bToldSubject\x12\x1c\n\x18TOLD_SUBJECT_UNSPECIFIED\x10\x00\x12\x1b\n\x17TOLD_SUBJECT_ACCEPTANCE\x10\x01\x12\x18\n\x14TOLD_SUBJECT_REFUSAL\x10\x02\x12\x1c\n\x18TOLD_SUBJECT_TERMINATION\x10\x03*\x8d\x01\n\tToldMeans\x12\x1a\n\x16TOLD_MEANS_UNSPECIFIED\x10\x00\x12\x17\n\x13TOLD_MEANS_PLATFORM\x10\x01\x12\x1b\n\x17TOLD_MEANS_TEXT_MESSAGE\x10\x02\x12\x18\n\x14TOLD_MEANS_TELEPHONE\x10\x03\x12\x14\n\x10TOLD_MEANS_PAPER\x10\x04*k\n\x0e\x46ilingDecision\x12\x1f\n\x1b\x46ILING_DECISION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ILING_DECISION_FILED\x10\x01\x12\x1d\n\x19\x46ILING_DECISION_NOT_FILED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8market_supervision/complaints/v1/complaints_events.proto\x12 market_supervision.complaints.v1\x1a\x1b\x62uf/validate/validate.proto\x1a+market_supervision/common/v1/envelope.proto\"\xb1\t\n\x0e\x43omplaintEvent\x12\x45\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32+.market_supervision.common.v1.EventEnvelopeB\x06\xbaH\x03\xc8\x01\x01\x12Q\n\x12\x63omplaint_received\x18\n \x01(\x0b\x32\x33.market_supervision.complaints.v1.ComplaintReceivedH\x00\x12Q\n\x12\x63omplaint_accepted\x18\x0b \x01(\x0b\x32\x33.market_supervision.complaints.v1.ComplaintAcceptedH\x00\x12O\n\x11\x63omplaint_refused\x18\x0c \x01(\x0b\x32\x32.market_supervision.complaints.v1.ComplaintRefusedH\x00\x12M\n\x10mediation_agreed\x18\r \x01(\x0b\x32\x31.market_supervision.complaints.v1.MediationAgreedH\x00\x12U\n\x14mediation_terminated\x18\x0e \x01(\x0b\x32\x35.market_supervision.complaints.v1.MediationTerminatedH\x00\x12\x45\n\x0cparties_told\x18\x0f \x01(\x0b\x32-.market_supervision.complaints.v1.PartiesToldH\x00\x12K\n\x0freport_received\x18\x10 \x01(\x0b\x32\x30.market_supervision.complaints.v1.ReportReceivedH\x00\x12V\n\x15report_filing_decided\x18\x11 \x01(\x0b\x32\x35.market_supervision.complaints.v1.ReportFilingDecidedH\x00\x12I\n\x0einformant_told\x18\x12 \x01(\x0b\x32/.market_supervision.complaints.v1.InformantToldH\x00:\xfb\x02\xbaH\xf7\x02\x1a\xf4\x02\n\rbody.required\x12-an asserted event must carry exactly one body\x1a\xb3\x02this.envelope.disposition != 1 || has(this.complaint_received) || has(this.complaint_accepted) || has(this.complaint_refused) || has(this.mediation_agreed) || has(this.mediation_terminated) || has(this.parties_told) || has(this.report_received) || has(this.report_filing_decided) || has(this.informant_told)B\x06\n\x04\x62ody\"\xd8\x04\n\x11\x43omplaintReceived\x12?\n\x05topic\x18\x01 \x01(\x0b\x32(.market_supervision.common.v1.CodedValueB\x06\xbaH\x03\xc8\x01\x01\x12\x42\n\x10product_category\x18\x02 \x01(\x0b\x32(.market_supervision.common.v1.CodedValue\x12\x32\n\x13\x64isputed_amount_fen\x18\x03 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00H\x00\x88\x01\x01\x12Y\n\x12submission_channel\x18\x04 \x01(\x0e\x32\x33.market_supervision.complaints.v1.SubmissionChannelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12U\n\x10purchase_channel\x18\x05 \x01(\x0e\x32\x31.market_supervision.complaints.v1.PurchaseChannelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12Y\n\x12remedies_requested\x18\x06 \x03(\x0e\x32(.market_supervision.complaints.v1.RemedyB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12Q\n\x0e\x63onsumer_group\x18\x07 \x01(\x0e\x32/.market_supervision.complaints.v1.ConsumerGroupB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x12\n\nis_prepaid\x18\x08 \x01(\x08\x42\x16\n\x14_disputed_amount_fen\"4\n\x11\x43omplaintAccepted\x12\x1f\n\x0emediating_unit\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"_\n\x10\x43omplaintRefused\x12K\n\x06ground\x18\x01 \x01(\x0e\x32/.market_supervision.complaints.v1.RefusalGroundB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xfa\x01\n\x0fMediationAgreed\x12\x30\n\x11\x61greed_amount_fen\x18\x01 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00H\x00\x88\x01\x01\x12V\n\x0fremedies_agreed\x18\x02 \x03(\x0e\x32(.market_supervision.complaints.v1.RemedyB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12G\n\x04mode\x18\x03 \x01(\x0e\x32/.market_supervision.complaints.v1.MediationModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x14\n\x12_agreed_amount_fen\"\xaf\x01\n\x13MediationTerminated\x12O\n\x06ground\x18\x01 \x01(\x0e\x32\x33.market_supervision.complaints.v1.TerminationGroundB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12G\n\x04mode\x18\x02 \x01(\x0e\x32/.market_supervision.complaints.v1.MediationModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x9f\x01\n\x0bPartiesTold\x12J\n\x07subject\x18\x01 \x01(\x0e\x32-.market_supervision.complaints.v1.ToldSubjectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x44\n\x05means\x18\x02 \x01(\x0e\x32+.market_supervision.complaints.v1.ToldMeansB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x87\x03\n\x0eReportReceived\x12?\n\x05topic\x18\x01 \x01(\x0b\x32(.market_supervision.common.v1.CodedValueB\x06\xbaH\x03\xc8\x01\x01\x12\x45\n\x13suspected_violation\x18\x02 \x01(\x0b\x32(.market_supervision.common.v1.CodedValue\x12\x42\n\x10product_category\x18\x03 \x01(\x0b\x32(.market_supervision.common.v1.CodedValue\x12)\n\namount_fen\x18\x04 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00H\x00\x88\x01\x01\x12Y\n\x12submission_channel\x18\x05 \x01(\x0e\x32\x33.market_supervision.complaints.v1.SubmissionChannelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x0cis_real_name\x18\x06 \x01(\x08\x42\r\n\x0b_amount_fen\"\x87\x01\n\x13ReportFilingDecided\x12N\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x30.market_supervision.complaints.v1.FilingDecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x0e\x63\x61se_matter_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"U\n\rInformantTold\x12\x44\n\x05means\x18\x01 \x01(\x0e\x32+.market_supervision.complaints.v1.ToldMeansB\x08\xbaH\x05\x82\x01\x02\x10\x01*\xa1\x02\n\x11SubmissionChannel\x12\"\n\x1eSUBMISSION_CHANNEL_UNSPECIFIED\x10\x00\x12%\n!SUBMISSION_CHANNEL_PLATFORM_12315\x10\x01\x12 \n\x1cSUBMISSION_CHANNEL_TELEPHONE\x10\x02\x12\x1d\n\x19SUBMISSION_CHANNEL_LETTER\x10\x03\x12 \n\x1cSUBMISSION_CHANNEL_IN_PERSON\x10\x04\x12\"\n\x1eSUBMISSION_CHANNEL_TRANSFERRED\x10\x05\x12\x1c\n\x18SUBMISSION_CHANNEL_MEDIA\x10\x06\x12\x1c\n\x18SUBMISSION_CHANNEL_OTHER\x10\x07*\xbf\x01\n\x0fPurchaseChannel\x12 \n\x1cPURCHASE_CHANNEL_UNSPECIFIED\x10\x00\x12\x1c\n\x18PURCHASE_CHANNEL_OFFLINE\x10\x01\x12$\n PURCHASE_CHANNEL_ONLINE_PLATFORM\x10\x02\x12#\n\x1fPURCHASE_CHANNEL_LIVE_OR_SOCIAL\x10\x03\x12!\n\x1dPURCHASE_CHANNEL_CROSS_BORDER\x10\x04*\x99\x01\n\x06Remedy\x12\x16\n\x12REMEDY_UNSPECIFIED\x10\x00\x12\x11\n\rREMEDY_REFUND\x10\x01\x12\x11\n\rREMEDY_RETURN\x10\x02\x12\x13\n\x0fREMEDY_EXCHANGE\x10\x03\x12\x11\n\rREMEDY_REPAIR\x10\x04\x12\x17\n\x13REMEDY_COMPENSATION\x10\x05\x12\x10\n\x0cREMEDY_OTHER\x10\x06*\xa7\x01\n\rConsumerGroup\x12\x1e\n\x1a\x43ONSUMER_GROUP_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONSUMER_GROUP_GENERAL\x10\x01\x12\x1a\n\x16\x43ONSUMER_GROUP_ELDERLY\x10\x02\x12\x19\n\x15\x43ONSUMER_GROUP_MINORS\x10\x03\x12#\n\x1f\x43ONSUMER_GROUP_SICK_OR_DISABLED\x10\x04*\x81\x02\n\rRefusalGround\x12\x1e\n\x1aREFUSAL_GROUND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREFUSAL_GROUND_NOT_OUR_DUTY\x10\x01\x12\"\n\x1eREFUSAL_GROUND_ALREADY_HANDLED\x10\x02\x12\'\n#REFUSAL_GROUND_NOT_CONSUMER_DISPUTE\x10\x03\x12\x1e\n\x1aREFUSAL_GROUND_TIME_BARRED\x10\x04\x12$\n REFUSAL_GROUND_MATERIALS_MISSING\x10\x05\x12\x1c\n\x18REFUSAL_GROUND_OTHER_LAW\x10\x06*\xc4\x02\n\x11TerminationGround\x12\"\n\x1eTERMINATION_GROUND_UNSPECIFIED\x10\x00\x12+\n\'TERMINATION_GROUND_WITHDRAWN_OR_SETTLED\x10\x01\x12)\n%TERMINATION_GROUND_TESTING_NOT_AGREED\x10\x02\x12$\n TERMINATION_GROUND_PARTY_REFUSED\x10\x03\x12#\n\x1fTERMINATION_GROUND_NO_AGREEMENT\x10\x04\x12\x1f\n\x1bTERMINATION_GROUND_TIME_OUT\x10\x05\x12)\n%TERMINATION_GROUND_FOUND_INADMISSIBLE\x10\x06\x12\x1c\n\x18TERMINATION_GROUND_OTHER\x10\x07*\xa1\x01\n\rMediationMode\x12\x1e\n\x1aMEDIATION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16MEDIATION_MODE_ON_SITE\x10\x01\x12\x1c\n\x18MEDIATION_MODE_TELEPHONE\x10\x02\x12\x18\n\x14MEDIATION_MODE_VIDEO\x10\x03\x12\x1c\n\x18MEDIATION_MODE_ENTRUSTED\x10\x04*\x80\x01\n\x0bToldSubject\x12\x1c\n\x18TOLD_SUBJECT_UNSPECIFIED\x10\x00\x12\x1b\n\x17TOLD_SUBJECT_ACCEPTANCE\x10\x01\x12\x18\n\x14TOLD_SUBJECT_REFUSAL\x10\x02\x12\x1c\n\x18TOLD_SUBJECT_TERMINATION\x10\x03*\x8d\x01\n\tToldMeans\x12\x1a\n\x16TOLD_MEANS_UNSPECIFIED\x10\x00\x12\x17\n\x13TOLD_MEANS_PLATFORM\x10\x01\x12\x1b\n\x17TOLD_MEANS_TEXT_MESSAGE\x10\x02\x12\x18\n\x14TOLD_MEANS_TELEPHONE\x10\x03\x12\x14\n\x10TOLD_MEANS_PAPER\x10\x04*k\n\x0e\x46ilingDecision\x12\x1f\n\x1b\x46ILING_DECISION_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ILING_DECISION_FILED\x10\x01\x12\x1d\n\x19\x46ILING_DECISION_NOT_FILED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLAINTRECEIVED'].fields_by_name['topic']._loaded_options = None
   _globals['_COMPLAINTRECEIVED'].fields_by_name['topic']._serialized_options = b'\272H\003\310\001\001'
   _globals['_COMPLAINTRECEIVED'].fields_by_name['disputed_amount_fen']._loaded_options = None
-  _globals['_COMPLAINTRECEIVED'].fields_by_name['disputed_amount_fen']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_COMPLAINTRECEIVED'].fields_by_name['disputed_amount_fen']._serialized_options = b'\272H\r\"\013\030\200\200\232\246\352\257\343\001(\000'
   _globals['_COMPLAINTRECEIVED'].fields_by_name['submission_channel']._loaded_options = None
   _globals['_COMPLAINTRECEIVED'].fields_by_name['submission_channel']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_COMPLAINTRECEIVED'].fields_by_name['purchase_channel']._loaded_options = None
@@ -54,7 +54,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLAINTREFUSED'].fields_by_name['ground']._loaded_options = None
   _globals['_COMPLAINTREFUSED'].fields_by_name['ground']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_MEDIATIONAGREED'].fields_by_name['agreed_amount_fen']._loaded_options = None
-  _globals['_MEDIATIONAGREED'].fields_by_name['agreed_amount_fen']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_MEDIATIONAGREED'].fields_by_name['agreed_amount_fen']._serialized_options = b'\272H\r\"\013\030\200\200\232\246\352\257\343\001(\000'
   _globals['_MEDIATIONAGREED'].fields_by_name['remedies_agreed']._loaded_options = None
   _globals['_MEDIATIONAGREED'].fields_by_name['remedies_agreed']._serialized_options = b'\272H\020\222\001\r\020\006\030\001\"\007\202\001\004\020\001 \000'
   _globals['_MEDIATIONAGREED'].fields_by_name['mode']._loaded_options = None
@@ -70,7 +70,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTRECEIVED'].fields_by_name['topic']._loaded_options = None
   _globals['_REPORTRECEIVED'].fields_by_name['topic']._serialized_options = b'\272H\003\310\001\001'
   _globals['_REPORTRECEIVED'].fields_by_name['amount_fen']._loaded_options = None
-  _globals['_REPORTRECEIVED'].fields_by_name['amount_fen']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_REPORTRECEIVED'].fields_by_name['amount_fen']._serialized_options = b'\272H\r\"\013\030\200\200\232\246\352\257\343\001(\000'
   _globals['_REPORTRECEIVED'].fields_by_name['submission_channel']._loaded_options = None
   _globals['_REPORTRECEIVED'].fields_by_name['submission_channel']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_REPORTFILINGDECIDED'].fields_by_name['decision']._loaded_options = None
@@ -79,44 +79,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTFILINGDECIDED'].fields_by_name['case_matter_id']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_INFORMANTTOLD'].fields_by_name['means']._loaded_options = None
   _globals['_INFORMANTTOLD'].fields_by_name['means']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_SUBMISSIONCHANNEL']._serialized_start=3312
-  _globals['_SUBMISSIONCHANNEL']._serialized_end=3601
-  _globals['_PURCHASECHANNEL']._serialized_start=3604
-  _globals['_PURCHASECHANNEL']._serialized_end=3795
-  _globals['_REMEDY']._serialized_start=3798
-  _globals['_REMEDY']._serialized_end=3951
-  _globals['_CONSUMERGROUP']._serialized_start=3954
-  _globals['_CONSUMERGROUP']._serialized_end=4121
-  _globals['_REFUSALGROUND']._serialized_start=4124
-  _globals['_REFUSALGROUND']._serialized_end=4381
-  _globals['_TERMINATIONGROUND']._serialized_start=4384
-  _globals['_TERMINATIONGROUND']._serialized_end=4708
-  _globals['_MEDIATIONMODE']._serialized_start=4711
-  _globals['_MEDIATIONMODE']._serialized_end=4872
-  _globals['_TOLDSUBJECT']._serialized_start=4875
-  _globals['_TOLDSUBJECT']._serialized_end=5003
-  _globals['_TOLDMEANS']._serialized_start=5006
-  _globals['_TOLDMEANS']._serialized_end=5147
-  _globals['_FILINGDECISION']._serialized_start=5149
-  _globals['_FILINGDECISION']._serialized_end=5256
+  _globals['_SUBMISSIONCHANNEL']._serialized_start=3339
+  _globals['_SUBMISSIONCHANNEL']._serialized_end=3628
+  _globals['_PURCHASECHANNEL']._serialized_start=3631
+  _globals['_PURCHASECHANNEL']._serialized_end=3822
+  _globals['_REMEDY']._serialized_start=3825
+  _globals['_REMEDY']._serialized_end=3978
+  _globals['_CONSUMERGROUP']._serialized_start=3981
+  _globals['_CONSUMERGROUP']._serialized_end=4148
+  _globals['_REFUSALGROUND']._serialized_start=4151
+  _globals['_REFUSALGROUND']._serialized_end=4408
+  _globals['_TERMINATIONGROUND']._serialized_start=4411
+  _globals['_TERMINATIONGROUND']._serialized_end=4735
+  _globals['_MEDIATIONMODE']._serialized_start=4738
+  _globals['_MEDIATIONMODE']._serialized_end=4899
+  _globals['_TOLDSUBJECT']._serialized_start=4902
+  _globals['_TOLDSUBJECT']._serialized_end=5030
+  _globals['_TOLDMEANS']._serialized_start=5033
+  _globals['_TOLDMEANS']._serialized_end=5174
+  _globals['_FILINGDECISION']._serialized_start=5176
+  _globals['_FILINGDECISION']._serialized_end=5283
   _globals['_COMPLAINTEVENT']._serialized_start=169
   _globals['_COMPLAINTEVENT']._serialized_end=1370
   _globals['_COMPLAINTRECEIVED']._serialized_start=1373
-  _globals['_COMPLAINTRECEIVED']._serialized_end=1964
-  _globals['_COMPLAINTACCEPTED']._serialized_start=1966
-  _globals['_COMPLAINTACCEPTED']._serialized_end=2018
-  _globals['_COMPLAINTREFUSED']._serialized_start=2020
-  _globals['_COMPLAINTREFUSED']._serialized_end=2115
-  _globals['_MEDIATIONAGREED']._serialized_start=2118
-  _globals['_MEDIATIONAGREED']._serialized_end=2359
-  _globals['_MEDIATIONTERMINATED']._serialized_start=2362
-  _globals['_MEDIATIONTERMINATED']._serialized_end=2537
-  _globals['_PARTIESTOLD']._serialized_start=2540
-  _globals['_PARTIESTOLD']._serialized_end=2699
-  _globals['_REPORTRECEIVED']._serialized_start=2702
-  _globals['_REPORTRECEIVED']._serialized_end=3084
-  _globals['_REPORTFILINGDECIDED']._serialized_start=3087
-  _globals['_REPORTFILINGDECIDED']._serialized_end=3222
-  _globals['_INFORMANTTOLD']._serialized_start=3224
-  _globals['_INFORMANTTOLD']._serialized_end=3309
+  _globals['_COMPLAINTRECEIVED']._serialized_end=1973
+  _globals['_COMPLAINTACCEPTED']._serialized_start=1975
+  _globals['_COMPLAINTACCEPTED']._serialized_end=2027
+  _globals['_COMPLAINTREFUSED']._serialized_start=2029
+  _globals['_COMPLAINTREFUSED']._serialized_end=2124
+  _globals['_MEDIATIONAGREED']._serialized_start=2127
+  _globals['_MEDIATIONAGREED']._serialized_end=2377
+  _globals['_MEDIATIONTERMINATED']._serialized_start=2380
+  _globals['_MEDIATIONTERMINATED']._serialized_end=2555
+  _globals['_PARTIESTOLD']._serialized_start=2558
+  _globals['_PARTIESTOLD']._serialized_end=2717
+  _globals['_REPORTRECEIVED']._serialized_start=2720
+  _globals['_REPORTRECEIVED']._serialized_end=3111
+  _globals['_REPORTFILINGDECIDED']._serialized_start=3114
+  _globals['_REPORTFILINGDECIDED']._serialized_end=3249
+  _globals['_INFORMANTTOLD']._serialized_start=3251
+  _globals['_INFORMANTTOLD']._serialized_end=3336
 # @@protoc_insertion_point(module_scope)

@@ -21,6 +21,9 @@ FOLDERS = ("calendars", "rules")
 COMPRESSED_BYTES_MAX = 900 * 1024
 """Largest bundle once compressed: a record of 1 MiB with room for its batch."""
 
+BUNDLE_BYTES_MAX = 1_500_000
+"""Largest bundle as it is: the state keeps it uncompressed, in one record."""
+
 
 class BundleTooLargeError(Exception):
     """A bundle does not fit a record of the control topic."""
@@ -71,15 +74,20 @@ def content_hash(files: Iterable[BundleFile]) -> str:
 def build_bundle(files: Iterable[BundleFile], version: int, effective_time: datetime) -> RuleBundle:
     """Return a bundle; equal files give an equal content hash, whatever their order.
 
-    ``effective_time`` has a zone. BundleTooLargeError when it exceeds COMPRESSED_BYTES_MAX.
+    ``effective_time`` has a zone. BundleTooLargeError when it exceeds BUNDLE_BYTES_MAX, or
+    COMPRESSED_BYTES_MAX once compressed.
     """
     ordered = sorted(files, key=lambda file: file.path)
     bundle = RuleBundle(version=version, content_hash=content_hash(ordered), files=ordered)
     bundle.effective_time.FromDatetime(effective_time)
-    size = len(zlib.compress(bundle.SerializeToString(deterministic=True)))
+    content = bundle.SerializeToString(deterministic=True)
+    if len(content) > BUNDLE_BYTES_MAX:
+        message = f"the bundle has {len(content)} bytes, at most {BUNDLE_BYTES_MAX} fit"
+        raise BundleTooLargeError(f"{message} (规则包过大)")
+    size = len(zlib.compress(content))
     if size > COMPRESSED_BYTES_MAX:
         message = f"the bundle has {size} bytes compressed, at most {COMPRESSED_BYTES_MAX} fit"
-        raise BundleTooLargeError(message)
+        raise BundleTooLargeError(f"{message} (规则包过大)")
     return bundle
 
 

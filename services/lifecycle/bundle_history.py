@@ -3,7 +3,9 @@
 from market_supervision.control.v1.control_pb2 import RuleBundle
 from market_supervision.lifecycle.v1 import state_pb2
 
+from services.contracts.bundles import BUNDLE_BYTES_MAX
 from services.lifecycle.rules.bundle import CompiledBundle
+from services.lifecycle.rules.errors import BundleError, Problem
 from services.lifecycle.working_set import WorkingSet
 
 HISTORY_KEY = b"!bundles"
@@ -29,12 +31,13 @@ class BundleHistory:
         known = working.read(HISTORY_KEY, state_pb2.BundleHistory)
         if known and any(reference.version == bundle.version for reference in known.bundles):
             return
+        effective_time_ms = _guarded(bundle)
         self._compiled[bundle.version] = CompiledBundle.from_bundle(bundle)
         history = working.change(HISTORY_KEY, state_pb2.BundleHistory)
         key = bundle_key(bundle.version)
         history.bundles.add(
             version=bundle.version,
-            effective_time_ms=bundle.effective_time.ToMilliseconds(),
+            effective_time_ms=effective_time_ms,
             record_key=key.decode(),
         )
         history.bundles.sort(key=lambda reference: reference.version)
@@ -53,3 +56,16 @@ class BundleHistory:
             assert bundle is not None
             self._compiled[chosen.version] = CompiledBundle.from_bundle(bundle)
         return self._compiled[chosen.version]
+
+
+def _guarded(bundle: RuleBundle) -> int:
+    """The moment from which a bundle holds; BundleError when its record cannot be kept."""
+    size = bundle.ByteSize()
+    if size > BUNDLE_BYTES_MAX:
+        en = f"{size} bytes, at most {BUNDLE_BYTES_MAX} fit"
+        raise BundleError([Problem("bundle", "", en, f"共{size}字节,上限{BUNDLE_BYTES_MAX}字节")])
+    try:
+        return bundle.effective_time.ToMilliseconds()
+    except ValueError as error:
+        en, zh = f"not a moment: {error}", "不是有效时间"
+        raise BundleError([Problem("bundle", "effective_time", en, zh)]) from error

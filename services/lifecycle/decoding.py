@@ -7,6 +7,7 @@ from market_supervision.common.v1.envelope_pb2 import (
     DISPOSITION_ASSERTED,
     DISPOSITION_MOVED,
     DISPOSITION_WITHDRAWN,
+    EventEnvelope,
 )
 
 from services.contracts.families import Family, FamilyEvent
@@ -16,11 +17,21 @@ from services.contracts.identifiers import (
     check_canonical,
     parse_matter_id,
 )
-from services.lifecycle.folding.facts import InvalidEventError
+from services.lifecycle.folding.facts import InvalidEventError, content_error
 from services.lifecycle.folding.handlers import FOLDS
 from services.streaming.interface import SourceRecord
 
 PAYLOAD_HASH_HEADER = "payload-hash"
+EVENT_BYTES_MAX = 1024 * 1024
+"""Largest event, uncompressed: the record limit of the event topics, which a batch compressed by
+another producer may get past."""
+IDENTIFIER_BYTES_MAX = 512
+"""Largest entity key, matter id and source identifier: they stand in keys of the state."""
+AMOUNT_FEN_MAX = 1_000_000_000_000_000
+"""Largest amount of one event; the contract's own bound, for events that came past an intake."""
+_EVENT_SECONDS = (-2_208_988_800, 10_413_792_000)
+"""1900 to 2300, UTC: beyond, civil days cannot be computed in every zone."""
+_SHOWN_CHARACTERS = 200
 _DISPOSITIONS = frozenset({DISPOSITION_ASSERTED, DISPOSITION_WITHDRAWN, DISPOSITION_MOVED})
 
 
@@ -38,6 +49,9 @@ def decode(record: SourceRecord, family: Family) -> DecodedEvent:
     """Decode and guard one record; InvalidEventError names what is wrong with it."""
     if record.value is None:
         raise InvalidEventError("VALUE_MISSING", "the record has no value", "记录没有内容")
+    if len(record.value) > EVENT_BYTES_MAX:
+        en = f"{len(record.value)} bytes, at most {EVENT_BYTES_MAX} fit"
+        raise content_error("value", en, f"共{len(record.value)}字节,上限{EVENT_BYTES_MAX}字节")
     try:
         event = family.parse(record.value)
     except DecodeError as error:
@@ -46,7 +60,13 @@ def decode(record: SourceRecord, family: Family) -> DecodedEvent:
             f"not a {family.message_class.DESCRIPTOR.full_name}: {error}",
             f"无法解析为{family.label.zh}事件",
         ) from error
-    entity_key = _guard(record, family, event)
+    event.DiscardUnknownFields()  # they would be copied into the state, whatever they are
+    try:
+        entity_key = _guard(record, family, event)
+        _guard_amounts(event)
+    except (ValueError, OverflowError) as error:
+        shown = str(error)[:_SHOWN_CHARACTERS]
+        raise content_error("value", shown, f"内容超出可处理范围({shown})") from error
     return DecodedEvent(family, event, entity_key, _payload_hash(record, event))
 
 
@@ -58,16 +78,8 @@ def _guard(record: SourceRecord, family: Family, event: FamilyEvent) -> str:
         raise _invalid("envelope", "", "source key or event id missing", "缺少来源标识或事件编号")
     if "|" in envelope.source_system or envelope.source_version < 1:
         raise _invalid("envelope.source_system", envelope.source_system, "invalid", "来源无效")
-    if not envelope.HasField("event_time"):
-        raise _invalid("envelope.event_time", "", "missing", "缺少发生时间")
-    entity_key = canonical_key(envelope.entity_key)
-    try:
-        check_canonical(envelope.entity_key.scheme)
-        check_canonical(envelope.entity_key.value)
-        parse_matter_id(envelope.matter_id)
-        check_canonical(envelope.matter_id)
-    except IdentifierError as error:
-        raise InvalidEventError("IDENTIFIER_INVALID", str(error), error.reason.zh) from error
+    _guard_event_time(envelope)
+    entity_key = _guard_identifiers(envelope)
     if record.key != entity_key.encode():
         raise _invalid("key", record.key, f"is not {entity_key}", "消息键与主体标识不符")
     arm = event.WhichOneof("body")
@@ -79,9 +91,50 @@ def _guard(record: SourceRecord, family: Family, event: FamilyEvent) -> str:
     return entity_key
 
 
+def _guard_event_time(envelope: EventEnvelope) -> None:
+    if not envelope.HasField("event_time"):
+        raise _invalid("envelope.event_time", "", "missing", "缺少发生时间")
+    low, high = _EVENT_SECONDS
+    if not low <= envelope.event_time.seconds < high or envelope.event_time.nanos >= 10**9:
+        seconds = envelope.event_time.seconds
+        raise content_error(
+            "envelope.event_time",
+            f"{seconds} s since 1970 is not a moment of the years 1900 to 2299",
+            f"1970年起第{seconds}秒不在1900至2299年之间",
+        )
+
+
+def _guard_identifiers(envelope: EventEnvelope) -> str:
+    """The canonical entity key."""
+    entity_key = canonical_key(envelope.entity_key)
+    source_key = f"{envelope.source_system}|{envelope.source_record_id}|{envelope.event_id}"
+    for identifier in (entity_key, envelope.matter_id, source_key):
+        if len(identifier.encode()) > IDENTIFIER_BYTES_MAX:
+            raise _invalid("identifier", identifier, "too long", "标识过长")
+    try:
+        check_canonical(envelope.entity_key.scheme)
+        check_canonical(envelope.entity_key.value)
+        parse_matter_id(envelope.matter_id)
+        check_canonical(envelope.matter_id)
+    except IdentifierError as error:
+        en, zh = str(error)[:_SHOWN_CHARACTERS], error.reason.zh[:_SHOWN_CHARACTERS]
+        raise InvalidEventError("IDENTIFIER_INVALID", en, zh) from error
+    return entity_key
+
+
+def _guard_amounts(event: FamilyEvent) -> None:
+    arm = event.WhichOneof("body")
+    if arm is None:
+        return
+    for field, value in getattr(event, arm).ListFields():
+        if field.name.endswith("amount_fen") and not 0 <= value <= AMOUNT_FEN_MAX:
+            en = f"{value} is not from 0 to {AMOUNT_FEN_MAX}"
+            raise content_error(field.name, en, f"{value}不在0至{AMOUNT_FEN_MAX}之间")
+
+
 def _payload_hash(record: SourceRecord, event: FamilyEvent) -> bytes:
     for name, value in record.headers:
-        if name == PAYLOAD_HASH_HEADER:
+        if name == PAYLOAD_HASH_HEADER and value is not None:
             try:
                 return bytes.fromhex(value.decode())
             except ValueError:
@@ -95,6 +148,7 @@ def _payload_hash(record: SourceRecord, event: FamilyEvent) -> bytes:
 
 
 def _invalid(field: str, value: object, en: str, zh: str) -> InvalidEventError:
-    return InvalidEventError(
-        "EVENT_INVALID", f"{field}: {value!r}: {en}", f"{field}:{value!r}:{zh}"
-    )
+    shown = repr(value)
+    if len(shown) > _SHOWN_CHARACTERS:
+        shown = f"{shown[:_SHOWN_CHARACTERS]}…"
+    return InvalidEventError("EVENT_INVALID", f"{field}: {shown}: {en}", f"{field}:{shown}:{zh}")

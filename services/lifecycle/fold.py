@@ -1,7 +1,8 @@
 """Folding one decoded event into the working set. Pure but for the store it reads through."""
 
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
 from market_supervision.lifecycle.v1 import state_pb2
@@ -12,11 +13,19 @@ from services.lifecycle.folding.contribution import Contribution, DayOf, contrib
 from services.lifecycle.folding.entity import (
     add_to_periods,
     apply_change,
+    check_bounds,
     sum_deltas,
     year_month_day,
 )
-from services.lifecycle.folding.facts import InvalidEventError
-from services.lifecycle.folding.slots import Verdict, find_slot, judge, overflowing_slot, put
+from services.lifecycle.folding.facts import InvalidEventError, content_error
+from services.lifecycle.folding.slots import (
+    Verdict,
+    event_time_ms,
+    find_slot,
+    judge,
+    overflowing_slot,
+    put,
+)
 from services.lifecycle.local_index import list_prefix
 from services.lifecycle.timeline import slot_hash
 from services.lifecycle.working_set import WorkingSet
@@ -54,12 +63,22 @@ def fold_event(working: WorkingSet, decoded: DecodedEvent, offset: int, day_of: 
         return Folded(verdict)
     days = set() if slot is None else _days_of(slot, day_of)
     old = working.contribution(decoded.entity_key, envelope.matter_id, day_of)
-    put(matter, decoded.family.name, decoded.event, decoded.payload_hash, offset)
-    new = contribution_of(matter, day_of)
-    if envelope.disposition == DISPOSITION_ASSERTED:
-        days.add(day_of(envelope.event_time.ToMilliseconds()))
-    link_changed = _bring_up_to_date(working, decoded.entity_key, matter, old, new)
-    _push_out(working, matter, day_of)
+    try:
+        put(matter, decoded.family.name, decoded.event, decoded.payload_hash, offset)
+        new = contribution_of(matter, day_of)
+        pushed = _overflow(matter)
+        kept = contribution_of(matter, day_of) if pushed else new
+        check_bounds(working.entity(decoded.entity_key), old, new)
+        if envelope.disposition == DISPOSITION_ASSERTED:
+            days.add(day_of(envelope.event_time.ToMilliseconds()))
+    except (ValueError, OverflowError, struct.error) as error:
+        shown = str(error)[:200]
+        raise content_error("body", shown, f"内容超出可处理范围({shown})") from error
+    # Nothing was changed so far. From here on an error is a defect and must end the process.
+    # What was pushed out leaves the lists and the stage of the matter, but stays in the day sums.
+    change = replace(kept, sums=new.sums)
+    link_changed = _bring_up_to_date(working, matter, old, change, kept)
+    _write_stubs(working, matter, pushed)
     kinds = {c.view.digest.kind for c in (old, new) if c.view is not None}
     return Folded(Verdict.APPLIED, tuple(sorted(days)), bool(kinds & _STANDING_KINDS), link_changed)
 
@@ -108,12 +127,14 @@ def _days_of(slot: state_pb2.Slot, day_of: DayOf) -> set[int]:
 
 def _bring_up_to_date(
     working: WorkingSet,
-    entity_key: str,
     matter: state_pb2.MatterState,
     old: Contribution,
     new: Contribution,
+    held: Contribution,
 ) -> bool:
-    working.put_matter(matter, new)
+    """Write the matter, which contributes ``held`` from now on, and change ``old`` into ``new``."""
+    entity_key = matter.entity_key
+    working.put_matter(matter, held)
     entity = working.change(state_keys.entity_state(entity_key), state_pb2.EntityState)
     entity.entity_key = entity_key
     linked_to = entity.linked_to
@@ -153,19 +174,33 @@ def _update_buckets(
         add_to_periods(working.change(key, state_pb2.YearBucket).months, rows)
 
 
-def _push_out(working: WorkingSet, matter: state_pb2.MatterState, day_of: DayOf) -> None:
-    """Make the oldest slot of an overflowed matter a stub; what it gave stays in the sums."""
-    slot = overflowing_slot(matter)
-    if slot is None:
-        return
-    name = slot_hash(slot.source_system, slot.source_record_id, matter.matter_id)
-    stub = state_pb2.SlotStub(
-        source_version=slot.source_version,
-        payload_hash=slot.payload_hash,
-        matter_id=matter.matter_id,
-        origin_offset=slot.origin_offset,
-    )
-    working.put(state_keys.slot_stub(matter.entity_key, name), stub)
-    matter.slots.remove(slot)
-    matter.stub_count += 1
-    working.put_matter(matter, contribution_of(matter, day_of))
+def _overflow(matter: state_pb2.MatterState) -> list[state_pb2.Slot]:
+    """Take the oldest slots out of an overflowed matter, and return them."""
+    pushed = []
+    while (slot := overflowing_slot(matter)) is not None:
+        out = state_pb2.Slot()
+        out.CopyFrom(slot)
+        pushed.append(out)
+        matter.slots.remove(slot)
+        matter.stub_count += 1
+    return pushed
+
+
+def _write_stubs(
+    working: WorkingSet, matter: state_pb2.MatterState, pushed: list[state_pb2.Slot]
+) -> None:
+    """Leave a stub of every slot pushed out; the entity was first seen no later than with them."""
+    for slot in pushed:
+        name = slot_hash(slot.source_system, slot.source_record_id, matter.matter_id)
+        stub = state_pb2.SlotStub(
+            source_version=slot.source_version,
+            payload_hash=slot.payload_hash,
+            matter_id=matter.matter_id,
+            origin_offset=slot.origin_offset,
+        )
+        working.put(state_keys.slot_stub(matter.entity_key, name), stub)
+    times = [event_time_ms(slot) for slot in pushed if slot.disposition == DISPOSITION_ASSERTED]
+    if times:
+        entity = working.change(state_keys.entity_state(matter.entity_key), state_pb2.EntityState)
+        first = min(times)
+        entity.first_event_time_ms = min(entity.first_event_time_ms or first, first)

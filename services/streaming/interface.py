@@ -15,6 +15,9 @@ from typing import NamedTuple, Protocol
 
 Headers = tuple[tuple[str, bytes], ...]
 
+SourceHeaders = tuple[tuple[str, bytes | None], ...]
+"""Headers as they were read: producers of others may write a name without a value."""
+
 SCAN_LIMIT = 1_000
 """Entries a scan yields at most unless the caller names another bound."""
 
@@ -34,7 +37,7 @@ class SourceRecord:
     append_time_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: SourceHeaders
 
 
 class SideRecord(NamedTuple):

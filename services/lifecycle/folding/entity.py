@@ -10,11 +10,16 @@ from google.protobuf.message import Message
 from market_supervision.lifecycle.v1 import state_pb2
 
 from services.lifecycle.folding.contribution import Contribution
-from services.lifecycle.folding.facts import EPOCH_ORDINAL
+from services.lifecycle.folding.facts import EPOCH_ORDINAL, content_error
 from services.lifecycle.folding.lists import Refill, update_list
 
 Sums = RepeatedCompositeFieldContainer[state_pb2.CounterSum]
 Periods = RepeatedCompositeFieldContainer[state_pb2.PeriodSum]
+ENTRY_BYTES_MAX = 16 * 1024
+"""Largest entry of a list: all lists full of such entries fit the entity's record."""
+CODE_LENGTH_MAX = 200
+"""Longest code that is counted, in characters."""
+SUM_MAX = (1 << 63) - 1
 FirstTime = Callable[[], int]
 """Event time of the oldest standing fact in the local index, milliseconds; 0 when there is none."""
 
@@ -99,6 +104,30 @@ def _update_times(
     elif times:
         known = entity.first_event_time_ms
         entity.first_event_time_ms = min(times) if known == 0 else min(known, *times)
+
+
+def check_bounds(entity: state_pb2.EntityState, old: Contribution, new: Contribution) -> None:
+    """Refuse what the entity's record could not hold, before anything is changed.
+
+    Raises:
+        InvalidEventError: an entry or a code is too large, or a total would leave 64 bits. Amounts
+            are never negative, so no sum of a day or a month is larger than the total.
+    """
+    for (name, _key), entry in new.entries.items():
+        if entry.ByteSize() > ENTRY_BYTES_MAX:
+            en = f"an entry of {entry.ByteSize()} bytes, at most {ENTRY_BYTES_MAX} fit"
+            raise content_error(name, en, f"条目过大,上限{ENTRY_BYTES_MAX}字节")
+    rises: Multiset[tuple[int, str]] = Multiset()
+    for (_day, counter, code), amount in sum_deltas(old, new).items():
+        if len(code) > CODE_LENGTH_MAX:
+            en = f"a code of {len(code)} characters, at most {CODE_LENGTH_MAX} fit"
+            raise content_error("code", en, f"代码过长,上限{CODE_LENGTH_MAX}字符")
+        rises[counter, code] += amount
+    for held in entity.totals:
+        total = held.sum + rises.get((held.counter, held.code), 0)
+        if total > SUM_MAX:
+            name = state_pb2.Counter.Name(held.counter)
+            raise content_error(name, f"the sum would be {total}", f"累计值将为{total},超出范围")
 
 
 def sum_deltas(old: Contribution, new: Contribution) -> dict[tuple[int, int, str], int]:

@@ -97,6 +97,11 @@ class Draft:
             )
 
 
+def content_error(field_name: str, en: str, zh: str) -> InvalidEventError:
+    """The error of an event whose content is beyond what the state can hold."""
+    return InvalidEventError("CONTENT_INVALID", f"{field_name}: {en}", f"{field_name}:{zh}")
+
+
 def day_of_date(value: Date, field_name: str) -> int:
     """Days since 1970-01-01 of a calendar date; InvalidEventError when there is no such date."""
     try:

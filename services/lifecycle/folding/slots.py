@@ -10,6 +10,9 @@ from services.lifecycle.folding.handlers import SLOT_FIELDS
 
 SLOTS_MAX = 64
 """Slots a matter holds; beyond, the one with the oldest event time becomes a stub."""
+MATTER_BYTES_MAX = 512 * 1024
+"""Size beyond which a matter pushes slots out too, down to its last one: with the largest event
+(`decoding.EVENT_BYTES_MAX`) it still fits a record of the state topic."""
 
 
 class Verdict(Enum):
@@ -77,12 +80,14 @@ def put(
 
 
 def overflowing_slot(matter: state_pb2.MatterState) -> state_pb2.Slot | None:
-    """The slot to push out of a matter that holds too many: oldest event time, ties by slot key."""
-    if len(matter.slots) <= SLOTS_MAX:
+    """The slot to push out of a matter that holds too much: oldest event time, ties by slot key."""
+    too_large = len(matter.slots) > 1 and matter.ByteSize() > MATTER_BYTES_MAX
+    if len(matter.slots) <= SLOTS_MAX and not too_large:
         return None
-    return min(matter.slots, key=lambda s: (_event_time_ms(s), s.source_system, s.source_record_id))
+    return min(matter.slots, key=lambda s: (event_time_ms(s), s.source_system, s.source_record_id))
 
 
-def _event_time_ms(slot: state_pb2.Slot) -> int:
+def event_time_ms(slot: state_pb2.Slot) -> int:
+    """Event time of the fact in a slot, in milliseconds."""
     holder = slot.WhichOneof("event")
     return 0 if holder is None else int(getattr(slot, holder).envelope.event_time.ToMilliseconds())

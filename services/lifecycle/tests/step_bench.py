@@ -16,6 +16,7 @@ from services.lifecycle.step import LifecycleStep, StepTopics
 from services.lifecycle.tests.fold_bench import DAY_MS, payload_hash, zone_of
 from services.lifecycle.tests.memory_store import MemoryStore
 from services.streaming.interface import SideRecord, SourceRecord
+from services.streaming.unit_of_work import check_output
 
 TOPICS = StepTopics(
     families={f"t.{family.name}": family for family in FAMILIES},
@@ -25,6 +26,8 @@ TOPICS = StepTopics(
     dead_letter="t.dead-letter",
     links="t.links",
 )
+RECORD_BYTES_MAX = 1_900_000
+"""What the worker lets a step write in one record."""
 DAY_ZERO_MS = int(datetime(2026, 1, 1, 4, tzinfo=UTC).timestamp() * 1000)
 """Noon at +08:00 of 2026-01-01: test days count from it."""
 
@@ -63,6 +66,7 @@ class StepBench:
         waiting = list(records)
         while waiting:
             output = self.step.run(waiting, self.store, self.stream_time_ms)
+            check_output(output, len(waiting), RECORD_BYTES_MAX)
             taken = len(waiting) if output.taken is None else output.taken
             for record in waiting[:taken]:
                 self.stream_time_ms = max(self.stream_time_ms, record.append_time_ms)

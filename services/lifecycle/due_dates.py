@@ -1,6 +1,6 @@
 """Dates that pass: which matters a tick has to look at again. Pure but for the store it scans."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from market_supervision.lifecycle.v1 import state_pb2
@@ -10,6 +10,8 @@ from services.lifecycle.working_set import WorkingSet
 
 FIRED_MAX = 500
 """Dates acted on in one unit of work; the rest goes on in the next."""
+GO_BACK_DAYS_MAX = 731
+"""How far behind a new kind of date is looked for, whatever the rule's max age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,32 @@ def cursor_key(scheme: str) -> bytes:
     return f"!due|{scheme}".encode()
 
 
-def ensure_cursor(working: WorkingSet, scheme: str, now_day: int) -> None:
+def ensure_cursor(working: WorkingSet, scheme: str, now_day: int, waits: Mapping[str, int]) -> None:
     """Begin a scheme's cursor: what came before today is looked at when the event is folded."""
     if working.read(cursor_key(scheme), state_pb2.DueCursor) is None:
-        working.change(cursor_key(scheme), state_pb2.DueCursor).day_done = now_day
+        cursor = working.change(cursor_key(scheme), state_pb2.DueCursor)
+        cursor.day_done = now_day
+        cursor.waits.extend(sorted(waits))
+
+
+def take_over(working: WorkingSet, scheme: str, today: int, waits: Mapping[str, int]) -> None:
+    """Go back where a bundle in force waits for dates that the one before did not wait for.
+
+    ``waits``: `<rule id>|<anchor>|<offset>` → days that the rule looks back. The matters whose new
+    date lies behind the cursor would never be looked at; those within that age are, at most
+    GO_BACK_DAYS_MAX back. Looking twice at a date that was acted on changes nothing.
+    """
+    cursor = working.read(cursor_key(scheme), state_pb2.DueCursor)
+    if cursor is None or list(cursor.waits) == sorted(waits):
+        return
+    added = waits.keys() - set(cursor.waits)
+    cursor = working.change(cursor_key(scheme), state_pb2.DueCursor)
+    del cursor.waits[:]
+    cursor.waits.extend(sorted(waits))
+    if added:
+        back = min(max(waits[name] for name in added), GO_BACK_DAYS_MAX)
+        cursor.day_done = min(cursor.day_done, today - back - 1)
+        cursor.resume_key = b""
 
 
 def fire(

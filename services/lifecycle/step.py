@@ -157,7 +157,8 @@ class LifecycleStep:
         day_of = self._zone_of(decoded.entity_key)
         view = WorkingView(working, decoded.entity_key, day_of, now_ms)
         scheme = decoded.entity_key.partition(":")[0]
-        due_dates.ensure_cursor(working, scheme, view.now_day)
+        bundle = self._bundles.in_force(working, record.append_time_ms)
+        due_dates.ensure_cursor(working, scheme, view.now_day, bundle.waits)
         matter = view.matter(envelope.matter_id)
         change = Change(
             cause=Cause(event_id=envelope.event_id),
@@ -169,7 +170,6 @@ class LifecycleStep:
             withdrawn=envelope.disposition != DISPOSITION_ASSERTED,
             standing=folded.standing,
         )
-        bundle = self._bundles.in_force(working, record.append_time_ms)
         suppressed: Multiset[str] = Multiset()
         failed: Multiset[str] = Multiset()
         changes = evaluate(bundle, view, change, suppressed, failed)
@@ -216,6 +216,7 @@ class LifecycleStep:
         for scheme in self._schemes:
             day_of = self._zone_of(f"{scheme}:")
             today = day_of(now_ms)
+            due_dates.take_over(working, scheme, today, bundle.waits)
             if due_dates.is_done(working, scheme, today):
                 continue
             fired = list(due_dates.fire(working, scheme, today, bundle.due, budget))

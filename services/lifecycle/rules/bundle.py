@@ -23,6 +23,7 @@ class _Content:
     calendar: WorkingDays
     by_trigger: Mapping[str, tuple[CompiledRule, ...]]
     due: tuple[tuple[str, int], ...]
+    waits: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class CompiledBundle:
         """(anchor, offset in days) that some rule in force waits for, sorted, each once."""
         return self.content.due
 
+    @property
+    def waits(self) -> Mapping[str, int]:
+        """`<rule id>|<anchor>|<offset in days>` of every active rule → how old its days may be."""
+        return self.content.waits
+
     def triggered_by(self, event_type: str) -> tuple[CompiledRule, ...]:
         """Rules to evaluate for an event type `<family>.<arm>`, or for `due.<anchor>`."""
         return self.content.by_trigger.get(event_type, ())
@@ -88,14 +94,19 @@ def _compiled(files: _Files) -> _Content:
 
 def _content(rules: list[CompiledRule], calendar: WorkingDays) -> _Content:
     by_trigger: dict[str, list[CompiledRule]] = {}
-    waits: set[tuple[str, int]] = set()
+    due: set[tuple[str, int]] = set()
+    waits: dict[str, int] = {}
     for rule in rules:
         if rule.in_force:
             for event_type in rule.triggers:
                 by_trigger.setdefault(event_type, []).append(rule)
-            waits.update((due.anchor, due.offset_days) for due in rule.row.due)
+            due.update((wait.anchor, wait.offset_days) for wait in rule.row.due)
+        if rule.row.state == "active":
+            for wait in rule.row.due:
+                name = f"{rule.row.id}|{wait.anchor}|{wait.offset_days}"
+                waits[name] = rule.row.max_age_days
     frozen = {event_type: tuple(found) for event_type, found in by_trigger.items()}
-    return _Content(tuple(rules), calendar, frozen, tuple(sorted(waits)))
+    return _Content(tuple(rules), calendar, frozen, tuple(sorted(due)), waits)
 
 
 def _read(

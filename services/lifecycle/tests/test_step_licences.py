@@ -1,17 +1,19 @@
 """Licences through the whole step: what was known when, whichever way it arrived."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
 
 import pytest
 from market_supervision.alerts.v1 import alert_pb2
+from market_supervision.control.v1.control_pb2 import BundleFile, ControlRecord
 from market_supervision.inspections.v1 import inspections_events_pb2 as inspections
 from market_supervision.lifecycle.v1 import state_pb2
 from market_supervision.registration.v1 import registration_events_pb2 as registration
 
+from services.contracts.bundles import build_bundle, read_files
 from services.contracts.families import FamilyEvent
 from services.lifecycle.tests.fold_bench import example, prepared
-from services.lifecycle.tests.step_bench import StepBench
+from services.lifecycle.tests.step_bench import StepBench, moment_of
 
 ENTITY_STATE = b"uscc:91442000XX0000019R|e"
 NEW_YEAR = date(2026, 1, 1)
@@ -180,3 +182,32 @@ def test_warning_of_the_last_day_is_over_when_the_business_is_struck_off() -> No
     struck_off = example("registration", "entity_deregistered")
     bench.feed(prepared(struck_off, record="x", matter="test/x", day=2), day=2)
     assert not _open(bench)
+
+
+def _bundle(version: int, offset_days: int, day: int) -> ControlRecord:
+    """The configured rules, with the days before a licence's last one moved, from ``day`` on."""
+    files = []
+    for file in read_files():
+        content = file.content.decode()
+        content = content.replace("offset_days: -30", f"offset_days: {offset_days}")
+        content = content.replace("expiry <= 30", f"expiry <= {-offset_days}")
+        content = content.replace("expiry > 30", f"expiry > {-offset_days}")
+        content = content.replace("days_until_expiry: 31", f"days_until_expiry: {1 - offset_days}")
+        files.append(BundleFile(path=file.path, content=content.encode()))
+    effective = datetime.fromtimestamp(moment_of(day) / 1000, UTC)
+    return ControlRecord(rule_bundle=build_bundle(files, version, effective))
+
+
+def test_moved_date_is_looked_for_behind_the_cursor() -> None:
+    """A rule that looks earlier from now on also finds what its new date has already passed."""
+    bench = _fed(_licence("licence_granted", -300, until=55), day=0)
+    bench.tick(4)
+    bench.control(_bundle(2, -60, day=5), day=4)
+    bench.tick(4.5)
+    assert not bench.alerts
+    bench.tick(6)
+    (record,) = bench.alerts
+    assert record.alert.episode_key == "matter:test/l1:2026-02-25"
+    bench.tick(7)
+    bench.tick(26)
+    assert len(bench.alerts) == 1

@@ -28,6 +28,7 @@ ServiceError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import quote
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -44,6 +45,8 @@ VIOLATIONS_MAX = 10
 """Violations told at once: details travel as metadata, of which clients take 8 KB by default."""
 TEXT_CHARACTERS_MAX = 400
 """Length of a message, for the same reason (a Chinese character takes up to nine bytes there)."""
+STATUS_BYTES_MAX = 6 * 1024
+"""Message and details together as they travel: the rest of the 8 KB is other metadata's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,19 +221,28 @@ def status_of(error: ServiceError) -> Status:
     """Return the google.rpc.Status of an error, with all its details.
 
     The message is English; LocalizedMessage holds the Chinese one. Used for unary answers and for
-    each refused event of a batch alike.
+    each refused event of a batch alike. It is at most `STATUS_BYTES_MAX` long: of many violations
+    the last are left out, then texts are cut shorter.
     """
+    violations = error.violations[:VIOLATIONS_MAX]
+    for characters in (TEXT_CHARACTERS_MAX, TEXT_CHARACTERS_MAX // 2, TEXT_CHARACTERS_MAX // 4):
+        for told in range(len(violations), min(len(violations), 1) - 1, -1):
+            status = _status(error, violations[:told], characters)
+            if len(quote(status.message)) + status.ByteSize() <= STATUS_BYTES_MAX:
+                return status
+    return _status(error, (), TEXT_CHARACTERS_MAX // 4)
+
+
+def _status(error: ServiceError, violations: Sequence[FieldViolation], characters: int) -> Status:
     name = reasons.ErrorReason.Name(error.reason).removeprefix(REASON_PREFIX)
-    status = Status(code=error.code.value[0], message=error.message_en[:TEXT_CHARACTERS_MAX])
+    status = Status(code=error.code.value[0], message=error.message_en[:characters])
     status.details.add().Pack(ErrorInfo(reason=name, domain=ERROR_DOMAIN, metadata=error.metadata))
-    if error.violations:
+    if violations:
         status.details.add().Pack(
-            BadRequest(
-                field_violations=[_violation(item) for item in error.violations[:VIOLATIONS_MAX]]
-            )
+            BadRequest(field_violations=[_violation(item, characters) for item in violations])
         )
     status.details.add().Pack(
-        LocalizedMessage(locale=LOCALE_ZH, message=error.message_zh[:TEXT_CHARACTERS_MAX])
+        LocalizedMessage(locale=LOCALE_ZH, message=error.message_zh[:characters])
     )
     if error.retry_delay_seconds is not None:
         delay = Duration()
@@ -239,10 +251,10 @@ def status_of(error: ServiceError) -> Status:
     return status
 
 
-def _violation(item: FieldViolation) -> BadRequest.FieldViolation:
+def _violation(item: FieldViolation, characters: int) -> BadRequest.FieldViolation:
     return BadRequest.FieldViolation(
         field=item.field,
-        description=item.message_en,
+        description=item.message_en[:characters],
         reason=item.rule,
-        localized_message=LocalizedMessage(locale=LOCALE_ZH, message=item.message_zh),
+        localized_message=LocalizedMessage(locale=LOCALE_ZH, message=item.message_zh[:characters]),
     )

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from services.runtime.errors import InternalError, MessageTooLargeError, ServiceError, status_of
-from services.runtime.logging import get_logger
+from services.runtime.logging import get_logger, origin_of
 
 DETAILS_METADATA = "grpc-status-details-bin"
 
@@ -25,7 +25,8 @@ class StatusInterceptor(aio.ServerInterceptor):
     """Turns exceptions of servicers into google.rpc statuses, and holds calls to their limits.
 
     A ServiceError is told to the caller with its details. Any other exception is a defect: it is
-    logged with its traceback (without local variables) and told as INTERNAL, without its text.
+    logged with its type and the lines it came through, and told as INTERNAL; its text, which may
+    quote a request, is kept from both.
     Requests larger than ``message_bytes_max`` are refused with MESSAGE_TOO_LARGE; a call with a
     single answer that takes longer than ``unary_seconds_max`` ends with DEADLINE_EXCEEDED.
     """
@@ -128,8 +129,8 @@ class StatusInterceptor(aio.ServerInterceptor):
             await abort(context, error)
         except (asyncio.CancelledError, GeneratorExit, aio.AbortError):
             raise
-        except Exception:
-            log.exception("call_failed", method=method)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
+            log.error("call_failed", method=method, **origin_of(error))  # noqa: TRY400 - not its text
             await abort(
                 context,
                 InternalError("internal error; the operator's log has it", "系统内部错误，已记录"),

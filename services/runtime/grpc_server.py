@@ -1,6 +1,5 @@
 """The asyncio gRPC server of every service: health, reflection, limits, orderly end."""
 
-import asyncio
 import ipaddress
 import json
 import os
@@ -115,11 +114,6 @@ class GrpcServer:
         if self._settings.ready_file is not None:
             self._settings.ready_file.unlink(missing_ok=True)
         log.info("server_stopped")
-
-    async def serve_until(self, stopping: asyncio.Event) -> None:
-        """Wait for ``stopping``, then stop."""
-        await stopping.wait()
-        await self.stop()
 
     def _write_ready_file(self) -> None:
         file = self._settings.ready_file

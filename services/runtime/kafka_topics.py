@@ -41,7 +41,8 @@ def ensure_topics(
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         bootstrap_timeout_ms=REQUEST_TIMEOUT_MS,
     ) as admin:
-        missing = [name for name in wanted if name not in set(admin.list_topics())]
+        existing = set(admin.list_topics())
+        missing = [name for name in wanted if name not in existing]
         if missing:
             _create(admin, {name: wanted[name] for name in missing}, replication_factor)
         mismatches = _mismatches(admin, wanted)

@@ -6,11 +6,16 @@ Never log a person's identity, free text, or a request's content.
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from services.runtime.settings import LogFormat, LogSettings
+
+FRAMES_MAX = 20
+CAUSES_MAX = 4
 
 LIBRARY_LEVEL = logging.WARNING
 """Libraries speak up only when something is wrong."""
@@ -68,6 +73,22 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of a module; pass ``__name__``."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+def origin_of(error: BaseException) -> dict[str, Any]:
+    """Return what may be logged of an error: its type, its lines of code and those of its causes.
+
+    Not its text: that may quote what a caller sent.
+    """
+    causes: list[dict[str, Any]] = []
+    cause: BaseException | None = error
+    while cause is not None and len(causes) < CAUSES_MAX:
+        frames = traceback.extract_tb(cause.__traceback__)[-FRAMES_MAX:]
+        kind = f"{type(cause).__module__}.{type(cause).__qualname__}"
+        lines = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]
+        causes.append({"kind": kind, "frames": lines})
+        cause = cause.__cause__ or cause.__context__
+    return {"kind": causes[0]["kind"], "frames": causes[0]["frames"], "causes": causes[1:]}
 
 
 def _add_service(service: str) -> structlog.types.Processor:

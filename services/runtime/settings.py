@@ -129,4 +129,8 @@ def _variable(prefix: str, location: tuple[int | str, ...]) -> str:
 
 
 def _given(item: ErrorDetails) -> str:
-    return "" if item["type"] == "missing" else f" (got {item['input']!r})"
+    if item["type"] == "missing":
+        return ""
+    # What stands before the `@` of a URL is a name and a password.
+    shown = repr(item["input"])
+    return f" (got {'***@' + shown.rpartition('@')[2] if '@' in shown else shown})"

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from market_supervision.registration.v1 import registration_intake_service_pb2 as contract
 from market_supervision.registration.v1 import registration_intake_service_pb2_grpc as stubs
+from structlog.testing import capture_logs
 
 from services.runtime.errors import BufferFullError, FieldInvalidError, FieldViolation
 from services.runtime.grpc_server import GrpcServer
@@ -23,6 +24,7 @@ from services.runtime.settings import ConfigurationError, GrpcServerSettings
 
 DESCRIPTOR = contract.DESCRIPTOR.services_by_name["RegistrationIntakeService"]
 MESSAGE_BYTES_MAX = 10_000
+SECRET = "13800000000"  # noqa: S105 - stands for a person's telephone number
 
 Answer = Callable[[Any], Awaitable[Any]]
 
@@ -113,18 +115,27 @@ async def test_many_long_violations_still_fit_into_the_status() -> None:
     assert details["BadRequest"].field_violations[0].field == "field0"
 
 
-async def test_defect_is_told_without_its_text() -> None:
-    """An unexpected exception answers INTERNAL and says nothing of what it held."""
+async def test_defect_is_told_and_logged_without_its_text() -> None:
+    """An unexpected exception answers INTERNAL; answer and log say nothing of what it held."""
 
     async def answer(_: Any) -> Any:
-        raise KeyError("13800000000")
+        try:
+            return dict[str, Any]()[SECRET]
+        except KeyError as error:
+            raise ValueError(f"bad {SECRET}") from error
 
-    async with serving(answer) as (_, channel):
-        stub = stubs.RegistrationIntakeServiceStub(channel)
-        code, message, details = await failure(stub.Submit(contract.SubmitRequest()))
+    with capture_logs() as lines:
+        async with serving(answer) as (_, channel):
+            stub = stubs.RegistrationIntakeServiceStub(channel)
+            code, message, details = await failure(stub.Submit(contract.SubmitRequest()))
     assert code is grpc.StatusCode.INTERNAL
     assert details["ErrorInfo"].reason == "INTERNAL"
-    assert "13800000000" not in message + str(details)
+    assert SECRET not in message + str(details)
+    (line,) = [line for line in lines if line["event"] == "call_failed"]
+    assert line["kind"] == "builtins.ValueError"
+    assert line["causes"][0]["kind"] == "builtins.KeyError"
+    assert "test_grpc_server.py" in line["frames"][-1]
+    assert SECRET not in str(line)
 
 
 async def test_defect_in_the_middle_of_a_stream_ends_it_with_a_status() -> None:

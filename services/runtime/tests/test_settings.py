@@ -56,3 +56,12 @@ def test_every_wrong_variable_is_named_at_once(environment: pytest.MonkeyPatch) 
         "REDIS_URL",
     ]
     assert "'70000'" in str(caught.value)
+
+
+def test_password_of_a_refused_redis_url_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message of a wrong setting ends in logs and terminals."""
+    monkeypatch.setenv("REDIS_URL", "http://reader:hunter2@redis:6379/0")
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(RedisSettings, "projection")
+    assert "redis:6379" in str(refused.value)
+    assert "hunter2" not in str(refused.value)

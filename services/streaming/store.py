@@ -30,12 +30,19 @@ logger = logging.getLogger(__name__)
 
 LocalIndex = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes | None]]]
 
+_LOCKED = ("lock hold by", "While lock file")
+"""What RocksDB says of a directory that this process, or another one, has open."""
+_DAMAGE = ("Corruption", "IO error: No such file")
 _OWNER_KEY = b"\x00owner"
 _POSITION_KEY = b"\x00position"
 
 
 class StoreLockedError(Exception):
     """Another process has this partition's directory open (本地库被占用)."""
+
+
+class StoreDamagedError(Exception):
+    """The store cannot be read (本地库损坏); it is marked, and made anew when it is opened next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,11 @@ class PartitionStore:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the committed value under ``key``."""
-        value: bytes | None = self._db.get(key)
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:
+            self._mark_if_damaged(error)
+            raise
         return value
 
     def scan(
@@ -121,6 +132,15 @@ class PartitionStore:
 
         The engine's own keys are not among them.
         """
+        try:
+            yield from self._scan(prefix, start, reverse=reverse)
+        except Exception as error:
+            self._mark_if_damaged(error)
+            raise
+
+    def _scan(
+        self, prefix: bytes, start: bytes | None, *, reverse: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
         cursor = self._db.iter()
         if reverse:
             _seek_last(cursor, prefix, start)
@@ -171,7 +191,11 @@ class PartitionStore:
             prepared.batch.put(META_KEY, prepared.meta_value)
         stored = json.dumps([position.next_offset, position.meta_offset])
         prepared.batch.put(_POSITION_KEY, stored.encode())
-        self._db.write(prepared.batch)
+        try:
+            self._db.write(prepared.batch)
+        except Exception as error:
+            self._mark_if_damaged(error)
+            raise
         self.position = position
         if prepared.meta_value is not None:
             self._meta_value, self.meta = prepared.meta_value, decode(prepared.meta_value)
@@ -188,15 +212,38 @@ class PartitionStore:
 
     def close(self) -> None:
         """Flush and close; the store keeps its position for the next opening."""
-        self._db.flush()
+        try:
+            self._db.flush()
+        except Exception as error:
+            self._mark_if_damaged(error)
+            raise
         self._db.close()
 
+    @property
+    def _mark(self) -> Path:
+        """Beside the directory: it goes last, when all of the damaged store is gone."""
+        return self.path.with_name(f"{self.path.name}.damaged")
+
+    def _mark_if_damaged(self, error: Exception) -> None:
+        """Leave a mark for the next start, and raise, if RocksDB says that its files are damaged.
+
+        Such damage may show long after opening, and at the same record at every start.
+        """
+        if str(error).startswith(_DAMAGE):
+            self._mark.touch()
+            message = f"local store {self.path} is damaged, it is read anew at the next start"
+            raise StoreDamagedError(f"{message}: {error}") from error
+
     def _open(self) -> Rdict:
+        if self._mark.exists():
+            logger.warning("local store %s was found damaged, reading it anew", self.path)
+            shutil.rmtree(self.path, ignore_errors=True)
+            self._mark.unlink()
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             return Rdict(str(self.path), options=self._options.rocksdb)
         except Exception as error:
-            if "lock" in str(error).lower():
+            if any(held in str(error) for held in _LOCKED):
                 raise StoreLockedError(f"{self.path} is open in another process") from error
             logger.warning("local store %s unreadable, reading it anew: %s", self.path, error)
         shutil.rmtree(self.path)

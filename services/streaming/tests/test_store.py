@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from rocksdict import Options, Rdict
 
 from services.streaming.meta import META_KEY, Applied, Meta, encode
 from services.streaming.store import (
     PartitionStore,
     Position,
+    StoreDamagedError,
     StoreLockedError,
     StoreOptions,
     UnitStore,
@@ -120,6 +122,80 @@ def test_store_of_another_changelog_is_made_anew(tmp_path: Path, options: StoreO
     kept = PartitionStore(tmp_path / "p", options, "b/1")
     assert kept.get(b"k") == b"2"
     kept.close()
+
+
+def _damage(folder: Path) -> None:
+    """Change bytes in the middle of every table of a closed store."""
+    for table in folder.glob("*.sst"):
+        content = bytearray(table.read_bytes())
+        for place in range(100, len(content) // 2, 200):
+            content[place] ^= 0xFF
+        table.write_bytes(content)
+
+
+@pytest.mark.parametrize("by_scan", [False, True])
+def test_store_found_damaged_while_read_is_made_anew_at_the_next_start(
+    tmp_path: Path, options: StoreOptions, *, by_scan: bool
+) -> None:
+    """Damage that shows only when a block is read costs one start, not every one."""
+    path = tmp_path / "block-and-lock" / "p"
+    store = PartitionStore(path, options, "a/0")
+    rng = random.Random(1)
+    put(store, *((b"k%04d" % n, rng.randbytes(100)) for n in range(2_000)))
+    store.close()
+    _damage(path)
+
+    def use() -> None:
+        opened = PartitionStore(path, options, "a/0")
+        if by_scan:
+            list(opened.scan(b""))
+        else:
+            for n in range(2_000):
+                opened.get(b"k%04d" % n)
+
+    with pytest.raises(StoreDamagedError):
+        use()
+    again = PartitionStore(path, options, "a/0")
+    assert again.position == Position()
+    assert list(again.scan(b"")) == []
+    again.close()
+    assert [found.name for found in path.parent.iterdir()] == ["p"]
+
+
+@pytest.mark.parametrize(
+    ("message", "locked"),
+    [
+        ("IO error: While lock file: /d/LOCK: Resource temporarily unavailable", True),
+        ("IO error: lock hold by current process, acquire time 1: /d/LOCK: No locks", True),
+        ("Corruption: block checksum mismatch in /d/000009.sst", False),
+    ],
+)
+def test_store_tells_a_lock_from_damage(
+    tmp_path: Path,
+    options: StoreOptions,
+    monkeypatch: pytest.MonkeyPatch,
+    message: str,
+    *,
+    locked: bool,
+) -> None:
+    """A store of another process is left alone; a damaged one, even of a block, is made anew."""
+    (tmp_path / "p").mkdir()
+    kept = tmp_path / "p" / "kept"
+    kept.touch()
+    refusals = [message]
+
+    def refuse_once(path: str, options: Options) -> Rdict:
+        if refusals:
+            raise Exception(refusals.pop())  # noqa: TRY002  what the binding raises
+        return Rdict(path, options=options)
+
+    monkeypatch.setattr("services.streaming.store.Rdict", refuse_once)
+    if locked:
+        with pytest.raises(StoreLockedError):
+            PartitionStore(tmp_path / "p", options, "a/0")
+    else:
+        PartitionStore(tmp_path / "p", options, "a/0").close()
+    assert kept.exists() == locked
 
 
 def test_store_open_elsewhere_is_refused(store: PartitionStore, options: StoreOptions) -> None:

@@ -13,7 +13,12 @@ from services.cli.failures import reported
 from services.cli.output import Output, OutputOption, fail, print_record
 from services.contracts.bundles import BundleTooLargeError, read_files
 from services.contracts.data_files import CONFIG_ROOT, DataFileError
-from services.control.publishing import NOTICE_SECONDS_MIN, newest_bundle, publish
+from services.control.publishing import (
+    NOTICE_SECONDS_MIN,
+    DamagedBundleError,
+    newest_bundle,
+    publish,
+)
 from services.lifecycle.rules.errors import BundleError
 
 app = typer.Typer(no_args_is_help=True, help="Rules and calendars. 规则包")
@@ -34,6 +39,8 @@ def publish_(
     try:
         with reported():
             done = publish(address("kafka", endpoint), read_files(folder), notice_seconds=notice)
+    except DamagedBundleError as error:
+        fail(str(error), ExitCode.FAILED)
     except (BundleError, BundleTooLargeError, DataFileError) as error:
         fail(str(error), ExitCode.USAGE)
     told = {
@@ -53,8 +60,11 @@ def show(
     endpoint: EndpointOption = None,
 ) -> None:
     """Show the newest bundle on the control topic (查看规则包)."""
-    with reported():
-        bundle = asyncio.run(newest_bundle(address("kafka", endpoint)))
+    try:
+        with reported():
+            bundle = asyncio.run(newest_bundle(address("kafka", endpoint)))
+    except DamagedBundleError as error:
+        fail(str(error), ExitCode.FAILED)
     if bundle is None:
         fail("no bundle was published yet (尚未发布规则包)", ExitCode.NOT_FOUND)
     told = MessageToDict(bundle)

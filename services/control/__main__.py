@@ -14,7 +14,7 @@ from services.contracts.bundles import (
     read_files,
 )
 from services.contracts.data_files import CONFIG_ROOT, DataFileError
-from services.control.publishing import NOTICE_SECONDS_MIN, publish_bundle
+from services.control.publishing import NOTICE_SECONDS_MIN, DamagedBundleError, publish_bundle
 from services.control.reference import reference_page
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.lifecycle.rules.errors import BundleError
@@ -63,7 +63,12 @@ def publish(
     """Publish the rules as the next bundle; unchanged ones are not written again."""
     files = _files(config, max_age_days)
     published = asyncio.run(publish_bundle(bootstrap_servers, files, notice_seconds=notice_seconds))
-    verb = "published, holds from" if published.is_new else "already in force since"
+    if published.is_new:
+        verb = "published, holds from"
+    elif published.effective_time > clock.utc_now():
+        verb = "published before, holds from"
+    else:
+        verb = "already in force since"
     typer.echo(
         f"bundle {published.version} {verb} {published.effective_time.isoformat()} "
         f"({published.content_hash[:12]})"
@@ -94,7 +99,7 @@ def main() -> None:
     """Run a command; what is wrong with the data is said line by line, with exit code 2."""
     try:
         app()
-    except (BundleError, BundleTooLargeError, DataFileError) as error:
+    except (BundleError, BundleTooLargeError, DamagedBundleError, DataFileError) as error:
         typer.echo(str(error), err=True)
         raise SystemExit(2) from error
 

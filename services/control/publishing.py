@@ -9,7 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from market_supervision.control.v1.control_pb2 import BundleFile, ControlRecord, RuleBundle
 
 from services.contracts import topics
-from services.contracts.bundles import build_bundle, content_hash
+from services.contracts.bundles import build_bundle, content_hash, is_intact
+from services.control.succession import check_succession
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.runtime import clock
 
@@ -21,6 +22,16 @@ READ_TIMEOUT_SECONDS = 60.0
 POLL_MS = 500
 REQUEST_BYTES_MAX = 8 * 1024 * 1024
 """Largest record before compression; what counts at the broker is the compressed batch."""
+
+
+class DamagedBundleError(Exception):
+    """The newest bundle on the control topic is not what its content hash says."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"bundle {version} on the control topic is not what its content_hash says / "
+            f"控制主题上的规则包 {version} 与其 content_hash 不符"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +56,9 @@ async def publish_bundle(
 
     The first bundle holds at once and for everything before it; a later one ``notice_seconds``, at
     least 60, after now. ``timestamp_ms`` is the record's own time, for topics that do not take the
-    broker's. Raises BundleError for rules that are wrong, BundleTooLargeError, ValueError for too
-    short a notice, and kafka's errors; of two publishers at once the older one is fenced.
+    broker's. Raises BundleError for rules that are wrong or missing, DamagedBundleError,
+    BundleTooLargeError, ValueError for too short a notice, and kafka's errors; of two publishers at
+    once the older one is fenced.
     """
     if notice_seconds < NOTICE_SECONDS_MIN:
         message = f"notice_seconds: {notice_seconds} is less than {NOTICE_SECONDS_MIN}"
@@ -65,6 +77,8 @@ async def publish_bundle(
         newest = await newest_bundle(bootstrap_servers)
         if newest is not None and newest.content_hash == content_hash(wanted):
             return _published(newest, is_new=False)
+        if newest is not None:
+            check_succession(newest.files, wanted)
         holds_from = clock.utc_now()
         if newest is not None:
             holds_from += timedelta(seconds=notice_seconds)
@@ -93,7 +107,8 @@ def publish(
 async def newest_bundle(bootstrap_servers: str) -> RuleBundle | None:
     """Return the bundle with the highest version on the control topic; None when there is none.
 
-    TimeoutError when the topic's end is not reached within 60 seconds.
+    DamagedBundleError when its content is not what its hash says; TimeoutError when the topic's end
+    is not reached within 60 seconds.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
@@ -123,6 +138,8 @@ async def _read_newest(consumer: AIOKafkaConsumer) -> RuleBundle | None:
             bundle = ControlRecord.FromString(record.value).rule_bundle
             if newest is None or bundle.version > newest.version:
                 newest = bundle
+    if newest is not None and not is_intact(newest):
+        raise DamagedBundleError(newest.version)
     return newest
 
 

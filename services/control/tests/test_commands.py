@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from services.contracts.bundles import build_bundle, read_files
 from services.contracts.data_files import CONFIG_ROOT
 from services.control import __main__ as commands
 from services.control.__main__ import REFERENCE_PAGE
+from services.control.publishing import Published
 from services.control.reference import reference_page
 from services.lifecycle.rules.bundle import CompiledBundle
 from services.runtime import clock
@@ -56,3 +58,32 @@ def test_check_names_file_field_and_reason(
     error = capsys.readouterr().err
     assert f"rules/{broken.name}: max_age_days: 'thirty'" in error
     assert "须为整数" in error
+
+
+@pytest.mark.parametrize(
+    ("ahead_seconds", "is_new", "said"),
+    [
+        (60, True, "published, holds from"),
+        (60, False, "published before, holds from"),
+        (-60, False, "already in force since"),
+    ],
+)
+def test_publish_says_when_the_bundle_holds(
+    *,
+    ahead_seconds: int,
+    is_new: bool,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A bundle published before that holds only later is not said to be in force."""
+    moment = clock.utc_now() + timedelta(seconds=ahead_seconds)
+
+    async def published(*_args: object, **_named: object) -> Published:
+        return Published(2, "0" * 64, moment, is_new)
+
+    monkeypatch.setattr(commands, "publish_bundle", published)
+    monkeypatch.setattr(sys, "argv", ["control", "publish", "--bootstrap-servers", "x:1"])
+    with pytest.raises(SystemExit):
+        commands.main()
+    assert said in capsys.readouterr().out

@@ -64,7 +64,9 @@ def _timeline(_keys: Keys, batch: TopicBatch, offset: int, key: bytes, value: by
     if not entity_key:
         raise StateKeyError(f"not a timeline key: {key!r} (时间线键格式错误)")
     entry = TimelineEntry.FromString(value)
-    pointer = Pointer(entry.event_time.ToMilliseconds(), pointers.entry_hash(entry_id), offset)
+    pointer = Pointer(
+        pointers.milliseconds(entry.event_time), pointers.entry_hash(entry_id), offset
+    )
     shown = entry.disposition != Disposition.DISPOSITION_MOVED
     fact = TimelineFact(pointer, value if shown else b"")
     batch.timelines.setdefault(entity_key, []).append(fact)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from market_supervision.alerts.v1.alert_pb2 import Alert, AlertFilter
 
 from services.readmodel.errors import RecordError
-from services.readmodel.pointers import TIME_BYTES, encode_time
+from services.readmodel.pointers import TIME_BYTES, encode_time, milliseconds
 from services.readmodel.record import Term
 
 ALL = "alerts"
@@ -28,7 +28,7 @@ def member(alert: Alert) -> bytes:
         alert_id = bytes.fromhex(alert.alert_id)
     except ValueError as error:
         raise RecordError(f"not an alert id: {alert.alert_id!r} (预警编号无效)") from error
-    encoded = encode_time(alert.raised_time.ToMilliseconds()) + alert_id
+    encoded = encode_time(milliseconds(alert.raised_time)) + alert_id
     if len(encoded) != MEMBER_BYTES:
         raise RecordError(f"not an alert id: {alert.alert_id!r} (预警编号无效)")
     return encoded

@@ -11,6 +11,8 @@ chance of error of 3 in 10,000,000,000; who reads the log compares the whole id.
 
 from typing import NamedTuple
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from services.readmodel.errors import RecordError
 
 TIME_BYTES = 6
@@ -49,6 +51,14 @@ def decode(member: bytes) -> Pointer:
         member[TIME_BYTES:PLACE_BYTES],
         int.from_bytes(member[PLACE_BYTES:], "big"),
     )
+
+
+def milliseconds(time: Timestamp) -> int:
+    """Return a time in milliseconds since 1970-01-01 UTC, also one that no calendar holds.
+
+    What is on the log has its place in the order; a time out of range must not stop the reader.
+    """
+    return time.seconds * 1000 + time.nanos // 1_000_000
 
 
 def encode_time(time_ms: int) -> bytes:

@@ -1,6 +1,7 @@
 """From Kafka records to what they change in the read model."""
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from market_supervision.alerts.v1.alert_pb2 import Alert
 from market_supervision.common.v1.envelope_pb2 import Disposition
 from market_supervision.lifecycle.v1.state_pb2 import AlertThread, LinkRecord
@@ -11,6 +12,7 @@ from services.projection import mapping
 from services.projection.mapping import UnreadableRecordError
 from services.readmodel import record
 from services.readmodel.keys import Keys
+from services.readmodel.pointers import POINTER_BYTES
 from services.readmodel.positions import LIFECYCLE, LINKS, TIMELINE
 from services.readmodel.record import Record, Term
 from services.readmodel.writer import TopicBatch
@@ -134,3 +136,19 @@ def test_record_that_cannot_be_understood_stops_the_projection(
     """The read model never differs from the log in silence; the error names the place."""
     with pytest.raises(UnreadableRecordError, match=rf"record 4 of {topic}/3"):
         mapping.apply(KEYS, _batch(topic), 4, key, value)
+
+
+@pytest.mark.parametrize("seconds", [-(1 << 62), 1 << 62, 300_000_000_000])
+def test_time_that_no_calendar_holds_does_not_stop_the_projection(seconds: int) -> None:
+    """One odd record on the log must not end every answer: it stands first or last in its order."""
+    timeline, lifecycle = _batch(TIMELINE), _batch(LIFECYCLE)
+    entry = TimelineEntry(entry_id=ENTRY_ID, event_time=Timestamp(seconds=seconds))
+    key = f"{ENTITY}|{ENTRY_ID}".encode()
+    mapping.apply(KEYS, timeline, 5, key, entry.SerializeToString())
+    alert = Alert(alert_id="ab" * 16, raised_time=Timestamp(seconds=seconds))
+    key = state_keys.alert_thread(ENTITY, "ab" * 16)
+    mapping.apply(KEYS, lifecycle, 5, key, AlertThread(alert=alert).SerializeToString())
+
+    ((fact,),) = timeline.timelines.values()
+    assert len(fact.pointer.encode()) == POINTER_BYTES
+    assert lifecycle.records.keys() == {KEYS.alert("ab" * 16)}

@@ -1,7 +1,8 @@
 """Code tables: dated rows of codes with labels, each binding its own code system only (代码表).
 
 deploy/config/code_tables/tables.yaml names the tables; the rows of each are a CSV file beside it.
-A code of a system without a table is not judged: foreign registers keep their own codes.
+Foreign registers keep their own codes, which are not judged; but their systems are named there too,
+so that a misspelt system is no way round a table.
 """
 
 import re
@@ -79,8 +80,17 @@ class TableDescription(Row):
         return value
 
 
+class ForeignSystem(Row):
+    """A code system whose codes are not judged here (外部代码体系)."""
+
+    code_system: NonEmpty
+    label: BilingualText
+    source: NonEmpty
+
+
 class _Catalogue(Row):
     tables: tuple[TableDescription, ...]
+    foreign_systems: tuple[ForeignSystem, ...] = ()
 
 
 class CodeTable:
@@ -117,13 +127,24 @@ class CodeTable:
 class CodeTables:
     """Every code table; never changes after loading."""
 
-    def __init__(self, tables: Iterable[CodeTable]) -> None:
+    def __init__(
+        self, tables: Iterable[CodeTable], foreign_systems: Iterable[ForeignSystem] = ()
+    ) -> None:
+        self._foreign = frozenset(system.code_system for system in foreign_systems)
         self._tables = MappingProxyType({table.description.code_system: table for table in tables})
 
     @property
     def by_code_system(self) -> MappingProxyType[str, CodeTable]:
         """Every table by its code system."""
         return self._tables
+
+    def system_problem(self, code_system: str) -> Label | None:
+        """Say what is wrong with the name of a code system; None when it is registered."""
+        if code_system in self._tables or code_system in self._foreign:
+            return None
+        return Label(
+            f"未登记的代码体系“{code_system}”", f"no code system {code_system!r} is registered"
+        )
 
     def problem(self, coded: CodedValue, on: date) -> Label | None:
         """Say what is wrong with a code on a day; None when nothing is, or no table binds it."""
@@ -153,15 +174,15 @@ class CodeTables:
 def load_code_tables(folder: Path = CODE_TABLES_FOLDER) -> CodeTables:
     """Read every table of the catalogue; raise DataFileError naming file, row and column."""
     catalogue_path = folder / CATALOGUE_NAME
-    descriptions = read_yaml(catalogue_path, _Catalogue).tables
-    seen: set[str] = set()
-    for description in descriptions:
-        if description.code_system in seen:
-            raise DataFileError(
-                catalogue_path, description.code_system, "the code system stands there twice"
-            )
-        seen.add(description.code_system)
-    return CodeTables(_load_table(folder, description) for description in descriptions)
+    catalogue = read_yaml(catalogue_path, _Catalogue)
+    descriptions = catalogue.tables
+    named = [each.code_system for each in descriptions]
+    named += [each.code_system for each in catalogue.foreign_systems]
+    for number, system in enumerate(named):
+        if system in named[:number]:
+            raise DataFileError(catalogue_path, system, "the code system stands there twice")
+    tables = [_load_table(folder, description) for description in descriptions]
+    return CodeTables(tables, catalogue.foreign_systems)
 
 
 def _load_table(folder: Path, description: TableDescription) -> CodeTable:

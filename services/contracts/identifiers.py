@@ -29,6 +29,12 @@ _UUID_VERSION = 0x80  # 8, in the high half of byte 6
 _UUID_VARIANT = 0x80  # of RFC 9562, in the high bits of byte 8
 
 
+KEY_BYTES_MAX = 200
+"""Of a canonical key's value, in UTF-8: it becomes part of keys that other stores bound."""
+MATTER_ID_BYTES_MAX = 256
+"""Of a matter id, in UTF-8."""
+
+
 class IdentifierError(ValueError):
     """An identifier is not valid; names the value and the reason in both languages."""
 
@@ -141,6 +147,20 @@ def parse_entity_resource_name(name: str) -> EntityKey:
             ),
         )
     return parse_key(name.removeprefix(RESOURCE_PREFIX))
+
+
+def check_size(value: str, bytes_max: int) -> str:
+    """Return the value; raise IdentifierError when its UTF-8 is longer than `bytes_max`."""
+    size = len(value.encode())
+    if size > bytes_max:
+        raise IdentifierError(
+            value,
+            Label(
+                f"UTF-8编码为{size}字节, 不得超过{bytes_max}字节",
+                f"has {size} bytes of UTF-8, at most {bytes_max} are taken",
+            ),
+        )
+    return value
 
 
 def matter_id(source_system: str, local_id: str) -> str:

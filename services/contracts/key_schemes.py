@@ -22,8 +22,10 @@ from services.contracts.data_files import (
     read_yaml,
 )
 from services.contracts.identifiers import (
+    KEY_BYTES_MAX,
     IdentifierError,
     check_canonical,
+    check_size,
     fold_width,
     normalise_uscc,
     parse_matter_id,
@@ -101,7 +103,7 @@ class KeyScheme(Row):
         normalised = _CHECKS[self.check](fold_width(value))
         if self.letter_case is LetterCase.UPPER:
             normalised = normalised.upper()
-        check_canonical(normalised)
+        check_size(check_canonical(normalised), KEY_BYTES_MAX)
         if not re.fullmatch(self.pattern, normalised):
             raise IdentifierError(
                 value,

@@ -19,14 +19,17 @@ from services.contracts.cloudevents import cloud_event_headers
 from services.contracts.code_tables import CodeTables
 from services.contracts.families import Family, FamilyEvent
 from services.contracts.identifiers import (
+    MATTER_ID_BYTES_MAX,
     IdentifierError,
     canonical_key,
+    check_size,
     event_id,
     kafka_key,
     parse_key,
 )
 from services.contracts.key_schemes import KeySchemes
 from services.contracts.labels import Label
+from services.intake import complaint_privacy
 from services.intake.decoding import PAYLOAD_HASH_HEADER, payload_hash
 from services.intake.placement import SourceKey
 from services.intake.publisher import OutgoingRecord
@@ -72,6 +75,7 @@ class Pipeline:
         self._codes = Finder(root, [CodedValue.DESCRIPTOR])
         self._key_schemes = key_schemes
         self._file_under = file_under
+        self._is_private = family.name == complaint_privacy.FAMILY
 
         # The same entities and codes come again and again; both checks depend on these values only.
         @lru_cache(CACHED_CHECKS)
@@ -83,6 +87,7 @@ class Pipeline:
             return code_tables.problem(CodedValue(code_system=code_system, code=code), day)
 
         self._normalised_value = normalised_value
+        self._system_problem = code_tables.system_problem
         self._code_problem = code_problem
 
     def prepare(
@@ -104,7 +109,10 @@ class Pipeline:
             *contract_violations(event),
             *self._normalise_keys(normalised),
             *_bad_times(event, now_ns),
+            *_long_matter(event),
         ]
+        if self._is_private:
+            violations += complaint_privacy.privacy_violations(normalised)
         if not violations:
             violations = [*self._bad_codes(normalised), *_bad_link(normalised)]
         if violations:
@@ -131,9 +139,13 @@ class Pipeline:
         found: list[Violation] = []
         for path, coded in self._codes.find(event):
             assert isinstance(coded, CodedValue)
+            reason = ErrorReason.ERROR_REASON_CODE_UNKNOWN
+            problem = self._system_problem(coded.code_system)
+            if problem is not None:
+                found.append(violation(f"{path}.code_system", coded.code_system, reason, problem))
+                continue
             problem = self._code_problem(coded.code_system, coded.code, day)
             if problem is not None:
-                reason = ErrorReason.ERROR_REASON_CODE_UNKNOWN
                 found.append(violation(f"{path}.code", coded.code, reason, problem))
         return found
 
@@ -225,6 +237,14 @@ def _bad_times(event: FamilyEvent, now_ns: int) -> list[Violation]:
             en=f"more than 24 hours after the intake's clock, {now}",
         )
         return [violation(field, _time_text(time.seconds), reason, text)]
+    return []
+
+
+def _long_matter(event: FamilyEvent) -> list[Violation]:
+    try:
+        check_size(event.envelope.matter_id, MATTER_ID_BYTES_MAX)
+    except IdentifierError as error:
+        return [violation("envelope.matter_id", error.value, _FIELD, error.reason)]
     return []
 
 

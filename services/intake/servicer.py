@@ -5,6 +5,7 @@ up by name in the module generated from each contract.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from services.runtime.errors import OutcomeUnknownError, ServiceError, status_of
 CLIENT_METADATA: Final = "x-client-id"
 """Request metadata in which a client names itself. Not authenticated: there are no access policies
 yet, and the server answers this machine only."""
+CLIENT_FORM: Final = re.compile(r"[A-Za-z0-9._:/@-]{1,64}")
 CLIENT_CHARACTERS_MAX: Final = 128
 
 BATCH_EVENTS_MAX: Final = 1_000
@@ -36,6 +38,11 @@ STREAM_CHUNK_EVENTS_MAX: Final = 500
 """Events of one stream submitted together."""
 STREAM_CHUNKS_MAX: Final = 3
 """Chunks of one stream under way; meanwhile arriving events gather for the next one."""
+
+_CLIENT_FORM_TEXT: Final = Label(
+    zh="客户端名称应为 1 至 64 个字母、数字或 . _ : / @ -",
+    en="a client's name is 1 to 64 letters, digits and . _ : / @ -",
+)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -50,7 +57,7 @@ class IntakeServicer:
 
     async def Submit(self, request: Any, context: Context) -> Any:
         """Take one event; every outcome but a receipt is raised as an error."""
-        (outcome,) = await self._engine.submit([request.event], client_of(context))
+        (outcome,) = await self._engine.submit([request.event], client_of(self._family, context))
         if isinstance(outcome, ServiceError):
             raise outcome
         return self._messages.SubmitResponse(receipt=outcome)
@@ -59,7 +66,7 @@ class IntakeServicer:
         """Take many events, each on its own."""
         if not 1 <= len(request.events) <= BATCH_EVENTS_MAX:
             raise refusals.refusal(self._family, contract_violations(request))
-        outcomes = await self._engine.submit(request.events, client_of(context))
+        outcomes = await self._engine.submit(request.events, client_of(self._family, context))
         return self._messages.BatchSubmitResponse(
             outcomes=[submission_outcome(number, each) for number, each in enumerate(outcomes)]
         )
@@ -70,7 +77,7 @@ class IntakeServicer:
         """Take events as they come; read no further while too many are under way."""
         if not self._engine.is_ready:
             raise refusals.not_ready()
-        stream = _Stream(self._family, self._engine, client_of(context))
+        stream = _Stream(self._family, self._engine, client_of(self._family, context))
         reading = asyncio.create_task(stream.read(requests))
         try:
             while (outcomes := await stream.settled()) is not None:
@@ -176,12 +183,21 @@ def submission_outcome(sequence: int, outcome: Outcome) -> SubmissionOutcome:
     return SubmissionOutcome(sequence=sequence, refusal=Refusal(status=status_of(outcome)))
 
 
-def client_of(context: Context) -> str:
-    """Return who submits: the name given in the metadata, else the machine it comes from."""
+def client_of(family: str, context: Context) -> str:
+    """Return who submits: the name given in the metadata, else the machine it comes from.
+
+    Raises the refusal of a call whose client names itself by anything but a code: the name is
+    written into every event.
+    """
     for name, value in context.invocation_metadata() or ():
         if name == CLIENT_METADATA:
             text = value if isinstance(value, str) else value.decode("ascii", "replace")
-            return text[:CLIENT_CHARACTERS_MAX]
+            if not CLIENT_FORM.fullmatch(text):
+                reason = ErrorReason.ERROR_REASON_FIELD_INVALID
+                raise refusals.refusal(
+                    family, [violation(CLIENT_METADATA, text, reason, _CLIENT_FORM_TEXT)]
+                )
+            return text
     machine, _, _ = context.peer().rpartition(":")
     return f"unauthenticated:{machine}"[:CLIENT_CHARACTERS_MAX]
 

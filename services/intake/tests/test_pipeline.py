@@ -159,7 +159,7 @@ def test_code_that_is_not_in_force_is_refused_only_in_our_own_tables() -> None:
     (found,) = violations_of(event)
     assert (found.field, found.value) == ("envelope.division.code", "999999999")
     assert found.reason == ErrorReason.ERROR_REASON_CODE_UNKNOWN
-    event.envelope.division.code_system = "city-of-elsewhere"
+    event.envelope.division.code_system = "us-zip"
     prepared(event)
 
 

@@ -66,6 +66,8 @@ def build_engine(settings: LifecycleSettings) -> Engine:
         control_topic=names.control,
         changelog_topic=topics.name("lifecycle.v1"),
         timeline_topic=names.timeline,
+        side_topics=(names.alerts, names.dead_letter, names.links),
+        guarded_topics=() if settings.allow_reemission else (names.alerts, names.dead_letter),
         step_factory=lambda _partition: LifecycleStep(names, zone_of, tuple(schemes.by_name)),
         data_dir=settings.data_dir,
         bootstrap=settings.kafka_bootstrap_servers,

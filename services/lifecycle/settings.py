@@ -16,5 +16,7 @@ class LifecycleSettings(KafkaSettings):
     """Consumer group and prefix of the transactional ids; the same for all workers of a view."""
     status_file: Path | None = None
     """Rewritten every second: JSON with what the worker owns and how far it is."""
+    allow_reemission: bool = False
+    """Begin with an empty state even where alerts or dead letters stand, and write them again."""
     session_seconds: float = Field(default=10.0, ge=6, le=45)
     """Silence after which the group gives this worker's partitions away."""

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.meta import META_KEY
+from services.streaming.record_check import check_record
 from services.streaming.settings import EngineSettings
 from services.streaming.store import LocalIndex, PartitionStore, Position
 
@@ -99,6 +100,17 @@ class ChangelogReader:
             store.wipe()
         self._consumer.seek(tp, max(store.position.next_offset, begin))
         return False
+
+    async def check_record(
+        self, topics: Sequence[str], stores: Mapping[int, PartitionStore]
+    ) -> None:
+        """Check, when all is restored, that no partition begins from nothing beside its record.
+
+        Raises:
+            EngineError: RECORD_WITHOUT_STATE, naming topic and partition.
+        """
+        stateless = {number for number, store in stores.items() if store.meta.unit == 0}
+        await check_record(self._consumer, topics, stateless)
 
     async def check_sources(
         self, topics: Sequence[str], stores: Mapping[int, PartitionStore]

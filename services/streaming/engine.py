@@ -44,6 +44,8 @@ class Engine:
         control_topic: str,
         changelog_topic: str,
         timeline_topic: str,
+        side_topics: Sequence[str] = (),
+        guarded_topics: Sequence[str] = (),
         step_factory: StepFactory,
         data_dir: Path,
         bootstrap: str,
@@ -54,11 +56,20 @@ class Engine:
 
         ``app_id`` is the consumer group and the prefix of the transactional ids: the same for all
         workers of one application. ``source_topics`` are in rank order (the earlier first where
-        append times are equal) and contain ``control_topic``. ``data_dir`` belongs to this worker
-        alone. ``bootstrap`` is ``host:port[,host:port...]``.
+        append times are equal) and contain ``control_topic``. ``side_topics`` are the others the
+        step writes to; a partition without state does not begin while one of the
+        ``guarded_topics`` holds records of it. ``data_dir`` belongs to this worker alone.
+        ``bootstrap`` is ``host:port[,host:port...]``.
         """
         self.settings = settings or EngineSettings()
-        self.topics = Topics(tuple(source_topics), control_topic, changelog_topic, timeline_topic)
+        self.topics = Topics(
+            tuple(source_topics),
+            control_topic,
+            changelog_topic,
+            timeline_topic,
+            tuple(side_topics),
+            tuple(guarded_topics),
+        )
         self.bootstrap = bootstrap
         self.data_dir = data_dir
         self.partition_count = partition_count

@@ -43,6 +43,8 @@ class ExitCode(enum.IntEnum):
     """A record came through Faust's own delivery, which loses records."""
     COMMIT_FAILED = 83
     """A transaction could not be written or committed; its outcome is settled by the next owner."""
+    RECORD_WITHOUT_STATE = 84
+    """A guarded topic holds records of a partition whose state is empty: they would come twice."""
 
 
 class EngineError(Exception):

@@ -30,12 +30,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics of an engine. ``sources`` in rank order, ``control`` among them."""
+    """The topics of an engine. ``sources`` in rank order, ``control`` among them.
+
+    ``side``: further topics the step writes to. ``guarded``: those of them in which records must
+    not stand before a partition has any state.
+    """
 
     sources: tuple[str, ...]
     control: str
     changelog: str
     timeline: str
+    side: tuple[str, ...] = ()
+    guarded: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.control not in self.sources:
@@ -46,7 +52,7 @@ class Topics:
     @property
     def all(self) -> tuple[str, ...]:
         """Every topic that must exist with the same partition count."""
-        return (*self.sources, self.changelog, self.timeline)
+        return tuple(dict.fromkeys((*self.sources, self.changelog, self.timeline, *self.side)))
 
 
 @dataclass(frozen=True, slots=True)

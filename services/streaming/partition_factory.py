@@ -73,9 +73,9 @@ class PartitionFactory:
                 {number: (p.store, p.step.local_index) for number, p in partitions.items()},
                 progress,
             )
-            await reader.check_sources(
-                self.topics.sources, {number: p.store for number, p in partitions.items()}
-            )
+            stores = {number: p.store for number, p in partitions.items()}
+            await reader.check_sources(self.topics.sources, stores)
+            await reader.check_record(self.topics.guarded, stores)
         finally:
             await reader.stop()
 

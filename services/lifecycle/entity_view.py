@@ -1,7 +1,10 @@
 """The view of one entity that rules are judged on, over the working set. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts import state_keys
@@ -11,6 +14,11 @@ from services.lifecycle.rules.episodes import matter_episode
 from services.lifecycle.view import MatterView
 from services.lifecycle.working_set import WorkingSet
 
+M = TypeVar("M", bound=Message)
+
+LIST_ENTRIES_MAX = 1_000
+"""Entries read of a list that the entity shows in part: the licences that run longest, the newest
+results."""
 OPEN_EPISODES_MAX = 1_000
 """Open alerts looked at for one rule and matter; a licence has one for each of its terms."""
 
@@ -26,6 +34,8 @@ class WorkingView:
     entity_key: str
     day_of: DayOf
     now_ms: int
+    _lists: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Whole lists read so far: a view serves one event, after it was folded."""
 
     @property
     def entity(self) -> state_pb2.EntityState:
@@ -55,6 +65,27 @@ class WorkingView:
         """The thread of an alert, or None."""
         key = state_keys.alert_thread(self.entity_key, alert_id)
         return self.working.read(key, state_pb2.AlertThread)
+
+    def all_licences(self) -> Sequence[state_pb2.LicenceState]:
+        """Licences of the entity, those beyond its capped list included."""
+        return self._whole("licences", state_pb2.LicenceState)
+
+    def all_inspections(self) -> Sequence[state_pb2.InspectionDigest]:
+        """Results of the entity, those beyond its capped list included."""
+        return self._whole("inspections", state_pb2.InspectionDigest)
+
+    def _whole(self, name: str, kind: type[M]) -> Sequence[M]:
+        entity = self.entity
+        if name not in entity.truncated_lists:
+            shown: Sequence[M] = getattr(entity, name)
+            return shown
+        if name not in self._lists:
+            self.working.stage()
+            prefix = list_prefix(self.entity_key, name)
+            found = self.working.store.scan(prefix, reverse=True, limit=LIST_ENTRIES_MAX)
+            self._lists[name] = [kind.FromString(value) for _key, value in found]
+        entries: Sequence[M] = self._lists[name]
+        return entries
 
     def open_episodes_of(self, rule_id: str, matter_id: str) -> list[str]:
         """Episode keys of a rule's open alerts of a matter."""

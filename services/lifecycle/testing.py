@@ -182,6 +182,14 @@ class MadeView:
         """The thread of an alert."""
         return self.threads.get(alert_id)
 
+    def all_licences(self) -> list[state_pb2.LicenceState]:
+        """All licences."""
+        return self.licences
+
+    def all_inspections(self) -> list[state_pb2.InspectionDigest]:
+        """All results."""
+        return [f.inspection() for f in self.facts if f.event_type.endswith("inspection_completed")]
+
     def open_episodes_of(self, rule_id: str, matter_id: str) -> list[str]:
         """Episode keys of a rule's open alerts of a matter."""
         return sorted(

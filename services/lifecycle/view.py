@@ -59,6 +59,14 @@ class EntityView(Protocol):
         """The thread of an alert of this entity, open or closed, or None."""
         ...
 
+    def all_licences(self) -> Sequence[state_pb2.LicenceState]:
+        """Licences of the entity, those beyond its capped list included."""
+        ...
+
+    def all_inspections(self) -> Sequence[state_pb2.InspectionDigest]:
+        """Results of the entity, those beyond its capped list included."""
+        ...
+
     def open_episodes_of(self, rule_id: str, matter_id: str) -> Sequence[str]:
         """Episode keys `matter:<id>…` of a rule's open alerts of a matter, sorted."""
         ...

@@ -141,12 +141,12 @@ def _licence(field: str, empty: Value) -> Feature:
 
 def _replaced(moment: Moment) -> bool:
     licence = moment.licence
-    return licence is not None and is_replaced(moment.entity.licences, licence, moment.day)
+    return licence is not None and is_replaced(moment.view.all_licences(), licence, moment.day)
 
 
 def _latest_of_type(moment: Moment) -> bool:
-    licence = moment.licence
-    return licence is not None and is_latest_of_type(moment.entity.licences, licence, moment.day)
+    licence, licences = moment.licence, moment.view.all_licences()
+    return licence is not None and is_latest_of_type(licences, licence, moment.day)
 
 
 _ENTITY: Mapping[str, Feature] = {

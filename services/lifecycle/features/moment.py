@@ -55,7 +55,7 @@ class Moment:
         """The licence under examination."""
         if self.matter_id is None:
             return None
-        for licence in self.entity.licences:
+        for licence in self.view.all_licences():
             if licence.matter_id == self.matter_id:
                 return licence
         return None if self.matter is None else self.matter.licence
@@ -75,10 +75,10 @@ class Moment:
 
     @cached_property
     def last_inspection(self) -> state_pb2.InspectionDigest | None:
-        """Entity's last inspection with a recorded result up to the day, among those kept."""
+        """Entity's last inspection with a recorded result up to the day."""
         known = (
             result
-            for result in self.entity.inspections
+            for result in self.view.all_inspections()
             if result.kind == "inspection" and result.result and result.day <= self.day
         )
         return max(known, key=lambda result: (result.event_time_ms, result.slot_key), default=None)

@@ -19,7 +19,7 @@ def subjects_of(rule: CompiledRule, view: EntityView, change: Change) -> list[st
 
 
 def _licences(view: EntityView, change: Change) -> list[str]:
-    licences = view.entity.licences
+    licences = view.all_licences()
     matter = view.matter(change.matter_id)
     if matter is not None and matter.licence is not None:
         # Another licence of its type may have become, or ceased to be, the one that replaces; so

@@ -211,3 +211,18 @@ def test_moved_date_is_looked_for_behind_the_cursor() -> None:
     bench.tick(7)
     bench.tick(26)
     assert len(bench.alerts) == 1
+
+
+def test_licences_beyond_those_the_entity_lists_are_judged() -> None:
+    """A chain with more licences than its state shows is told of each, and of what replaces it."""
+    bench = StepBench()
+    bench.feed(
+        *(
+            _licence("licence_granted", -300, until=5 if n == 1 else 600, number=n, kind=f"T{n}")
+            for n in range(1, 21)
+        ),
+        day=0,
+    )
+    assert {key for _rule, key in _open(bench)} == {"matter:test/l1:2026-01-06"}
+    bench.feed(_visit(9), day=9)
+    assert (TRADING, "matter:test/l1:2026-01-06") in _open(bench)

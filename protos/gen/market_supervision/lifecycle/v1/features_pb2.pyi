@@ -113,7 +113,7 @@ class Features(_message.Message):
     to the day: (bad + 0.5) / (n + 3).
     """
     days_since_last_inspection: _builtins.int
-    """Days since the last inspection with a recorded result among the latest 8; -1: none."""
+    """Days since the last inspection with a recorded result; -1: none."""
     last_inspection_result: _builtins.str
     """Result of that inspection; empty: none."""
     samples_tested_365d: _builtins.int

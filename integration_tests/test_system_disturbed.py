@@ -99,7 +99,7 @@ def undisturbed(
         assert not system.supervisor.check()
         last = {record.alert.alert_id: record.alert for record in alert_records(kafka_bootstrap)}
         open_alerts = {
-            (alert.rule.rule_id.partition("-")[0], alert.entity_key, alert.episode_key)
+            (alert.rule.rule_id.partition("-")[2], alert.entity_key, alert.episode_key)
             for alert in last.values()
             if alert.state == ALERT_STATE_OPEN
         }

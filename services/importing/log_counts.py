@@ -23,7 +23,9 @@ class LogCount:
         self.records = 0
         self.source_versions = 0
         """Different (source_system, source_record_id, source_version): effects there can be."""
-        self.by_source_system: Counter[str] = Counter()
+        self.records_by_source_system: Counter[str] = Counter()
+        self.event_ids: dict[str, set[str]] = {}
+        """Ids of the source versions, by source system."""
 
 
 def _count(bootstrap_servers: str, family_name: str) -> LogCount:
@@ -42,7 +44,9 @@ def _count(bootstrap_servers: str, family_name: str) -> LogCount:
                 for record in records:
                     envelope = family.parse(record.value).envelope
                     count.records += 1
-                    count.by_source_system[envelope.source_system] += 1
+                    count.records_by_source_system[envelope.source_system] += 1
+                    ids = count.event_ids.setdefault(envelope.source_system, set())
+                    ids.add(envelope.event_id)
                     seen.add(
                         (
                             envelope.source_system,

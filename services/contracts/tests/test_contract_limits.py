@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from market_supervision.common.v1.envelope_pb2 import EventEnvelope
 
 from services.contracts.families import FAMILIES
 
@@ -10,6 +11,21 @@ from services.contracts.families import FAMILIES
 COMPLAINT_TEXTS = {
     "ComplaintAccepted.mediating_unit",
     "ReportFilingDecided.case_matter_id",
+    "CodedValue.code_system",
+    "CodedValue.code",
+}
+# The same of the envelope. Intakes take only codes in them when they stand on a complaint; the name
+# stated is refused where the entity is registered.
+ENVELOPE_TEXTS = {
+    "EventEnvelope.source_system",
+    "EventEnvelope.source_record_id",
+    "EventEnvelope.matter_id",
+    "EventEnvelope.recorded_by",
+    "EventEnvelope.reporting_unit",
+    "EventEnvelope.event_id",
+    "EventEnvelope.stated_entity_name",
+    "EntityKey.scheme",
+    "EntityKey.value",
     "CodedValue.code_system",
     "CodedValue.code",
 }
@@ -104,3 +120,13 @@ def test_text_of_a_complaint_or_report_is_a_code_only() -> None:
         if field.type in {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES}
     }
     assert texts == COMPLAINT_TEXTS
+
+
+def test_text_of_the_envelope_is_known_and_judged() -> None:
+    """No text joins the envelope without the question what it could carry on a complaint."""
+    texts = {
+        name_of(field)
+        for field in fields_below(EventEnvelope.DESCRIPTOR)
+        if field.type in {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES}
+    }
+    assert texts == ENVELOPE_TEXTS

@@ -53,7 +53,7 @@ async def test_profile_of_a_committed_entity_is_answered_with_freshness(side: Re
 
 @pytest.mark.timeout(90)
 async def test_linked_keys_are_one_profile_with_one_timeline(side: ReadSide) -> None:
-    """By either key one profile is found, which names the other; old facts are not lost."""
+    """By either key one profile is found, which names the other and shows what it still holds."""
     old = "regno:442000000000001"
     async with ChangelogWriter(side.environment["KAFKA_BOOTSTRAP_SERVERS"]) as writer:
         first = unit_of(old)
@@ -64,6 +64,9 @@ async def test_linked_keys_are_one_profile_with_one_timeline(side: ReadSide) -> 
         side.projection().wait_ready()
         async with Client(side.profiles()) as client:
             link = unit_of(old)
+            linked_away = entity_state(old, "old name")
+            linked_away.linked_to = ENTITY
+            link.state(linked_away)
             link.link(old, ENTITY)
             await writer.commit([link])
 
@@ -90,7 +93,12 @@ async def test_linked_keys_are_one_profile_with_one_timeline(side: ReadSide) -> 
                 )
                 profiles = [result.response.profile for result in answers.results]
                 assert profiles[0] == profiles[1]
-                return profiles[0].registration.name.value == "new name"
+                if profiles[0].registration.name.value != "new name":
+                    return False
+                (unmerged,) = profiles[0].unmerged_profiles
+                assert unmerged.name == f"entities/{old}"
+                assert unmerged.registration.name.value == "old name"
+                return True
 
             await eventually("the new key's facts are found by both", renamed)
 

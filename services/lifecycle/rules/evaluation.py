@@ -103,9 +103,11 @@ class _Judgement:
                     held_by_episode.setdefault(key, []).append(day)
         episodes = dict.fromkeys(held_by_episode)
         episodes.update(dict.fromkeys(self._touched_open_episodes()))
+        now = Moment(self.view, self.view.now_day, self.matter_id)
+        if self.rule.resolved_when is not None:
+            episodes.update(dict.fromkeys(self._resolved_episode(now)))
         if not episodes:
             return
-        now = Moment(self.view, self.view.now_day, self.matter_id)
         over = self.rule.resolved_when and self._is_true(self.rule.resolved_when, now)
         for key in episodes:
             thread = self._thread(key)
@@ -181,6 +183,8 @@ class _Judgement:
     ) -> ThreadChange | None:
         if thread is not None and thread.alert.state == alert_pb2.ALERT_STATE_OPEN:
             return self._judged_open(key, thread, found, resolved=resolved)
+        if not found and thread is not None and not resolved:
+            found = self._held_before(key, thread)
         if not found or resolved:
             return None
         if thread is not None and thread.alert.outcome not in _REOPENS:
@@ -188,6 +192,25 @@ class _Judgement:
         finding = Finding(self.rule, self.matter_id, key, found[0])
         days = found[-HELD_DAYS_MAX:]
         return alerting.raised(finding, days, thread, self.bundle, self.view, self.change)
+
+    def _resolved_episode(self, now: Moment) -> Iterator[str]:
+        """The episode of today, if its alert was resolved: what resolved it may be gone."""
+        key = episode_key(self.rule.row, now)
+        thread = None if key is None else self._thread(key)
+        if key is not None and thread is not None and _is_resolved(thread):
+            yield key
+
+    def _held_before(self, key: str, thread: state_pb2.AlertThread) -> list[int]:
+        """Days on which a resolved alert held and still does, if they are not too old to raise."""
+        oldest = self.view.now_day - self.rule.row.max_age_days
+        return [
+            day
+            for day in thread.held_days
+            if _is_resolved(thread)
+            and day >= oldest
+            and self.rule.raises_on(day)
+            and self._holds_in(key, day)
+        ]
 
     def _judged_open(
         self, key: str, thread: state_pb2.AlertThread, found: list[int], *, resolved: bool
@@ -244,3 +267,7 @@ class _Judgement:
             # A rule must never stop the stream; that it failed is counted, for its owner to see.
             self.failed[self.rule.row.id] += 1
             return False
+
+
+def _is_resolved(thread: state_pb2.AlertThread) -> bool:
+    return thread.alert.outcome == alert_pb2.ALERT_OUTCOME_RESOLVED

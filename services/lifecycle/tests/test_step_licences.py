@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pytest
 from market_supervision.alerts.v1 import alert_pb2
+from market_supervision.common.v1 import envelope_pb2
 from market_supervision.control.v1.control_pb2 import BundleFile, ControlRecord
 from market_supervision.inspections.v1 import inspections_events_pb2 as inspections
 from market_supervision.lifecycle.v1 import state_pb2
@@ -182,6 +183,16 @@ def test_warning_of_the_last_day_is_over_when_the_business_is_struck_off() -> No
     struck_off = example("registration", "entity_deregistered")
     bench.feed(prepared(struck_off, record="x", matter="test/x", day=2), day=2)
     assert not _open(bench)
+    gone = prepared(
+        struck_off,
+        record="x",
+        matter="test/x",
+        day=2,
+        version=2,
+        disposition=envelope_pb2.DISPOSITION_WITHDRAWN,
+    )
+    bench.feed(gone, day=3)
+    assert _open(bench) == {(EXPIRING, "matter:test/l1:2026-01-21")}
 
 
 def _bundle(version: int, offset_days: int, day: int) -> ControlRecord:

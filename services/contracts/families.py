@@ -21,6 +21,9 @@ FamilyEvent = RegistrationEvent | InspectionEvent | ComplaintEvent | PenaltyEven
 
 BODY_ONEOF: Final = "body"
 
+EVENT_BYTES_MAX: Final = 256 << 10
+"""Largest event an intake takes; real ones are below 2 KiB."""
+
 
 @dataclass(frozen=True)
 class Family:

@@ -110,6 +110,17 @@ def _bounded(number: Decimal) -> Decimal:
     return number
 
 
+def as_number(value: Any) -> Decimal | None:
+    """Return a number, or a text that is one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = Decimal(_plain_number(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
 def _plain_number(value: Any) -> str:
     text = repr(value) if isinstance(value, float) else fold_width(as_text(value))
     return text.removeprefix("¥").removesuffix("元").replace(",", "").strip()

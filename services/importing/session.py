@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from services.contracts.families import EVENT_BYTES_MAX
 from services.contracts.labels import Label
 from services.importing import outcomes
 from services.importing.delivery import Delivery
@@ -27,9 +28,6 @@ SAVE_SECONDS: Final = 1.0
 
 TELL_SECONDS: Final = 0.1
 """Progress is told at most this often."""
-
-EVENT_BYTES_MAX: Final = 1024 * 1024
-"""A larger event is refused here: no service takes it, and it would end the stream."""
 
 _ROWS_PER_TURN: Final = 20
 
@@ -174,6 +172,7 @@ class ImportSession:
             return
         size = mapped.event.ByteSize()
         if size > EVENT_BYTES_MAX:
+            # No service takes it, and one far larger would end the stream.
             reason = Label(f"事件过大 ({size}字节)", f"the event is too large ({size} bytes)")
             pending.problems = (RowProblem("-", "", reason),)
             return

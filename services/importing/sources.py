@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.importing.converters import ConversionError
+from services.importing.converters import ConversionError, as_number
 from services.importing.profile import Above, Condition, Otherwise, Value, When
 from services.importing.rows import Row, as_text
 
@@ -145,8 +145,8 @@ def _test(column: str, condition: Condition) -> Test:
         limit = condition.above
 
         def above(row: Row) -> bool:
-            found = row.value_at(column)
-            return isinstance(found, int | float) and found > limit
+            found = as_number(row.value_at(column))
+            return found is not None and found > limit
 
         return above
     allowed = condition if isinstance(condition, tuple) else (condition,)

@@ -102,6 +102,8 @@ class IntakeEngine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._events_under_way = 0
         self._bytes_under_way = 0
+        self._defect: IndexHoleError | None = None
+        self._defect_found = asyncio.Event()
         self.is_ready = False
         """Whether the index holds all that was on the log at the start."""
 
@@ -194,6 +196,9 @@ class IntakeEngine:
             entries = self._index.find([prepared.key for prepared in mine])
             for prepared, result, entry in zip(mine, results, entries, strict=True):
                 flight.outcomes[prepared.key] = self._outcome(prepared, result, entry)
+        except IndexHoleError as error:
+            self._defect = error
+            self._defect_found.set()
         except Exception:
             log.exception("publishing_failed", family=self._family.name, events=len(mine))
         finally:
@@ -239,6 +244,15 @@ class IntakeEngine:
             payload_hash=entry.payload_hash.hex(),
             entity_key=entry.entity_key,
         )
+
+    async def watch(self) -> None:
+        """Run until cancelled; raises IndexHoleError when the index proves to lack a record.
+
+        The process must then end: receipts answered from such an index could not be trusted.
+        """
+        await self._defect_found.wait()
+        if self._defect is not None:
+            raise self._defect
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until nothing is under way, at most ``timeout_s``."""

@@ -17,7 +17,7 @@ from market_supervision.common.v1.error_reason_pb2 import ErrorReason
 
 from services.contracts.cloudevents import cloud_event_headers
 from services.contracts.code_tables import CodeTables
-from services.contracts.families import Family, FamilyEvent
+from services.contracts.families import EVENT_BYTES_MAX, Family, FamilyEvent
 from services.contracts.identifiers import (
     MATTER_ID_BYTES_MAX,
     IdentifierError,
@@ -36,8 +36,6 @@ from services.intake.publisher import OutgoingRecord
 from services.intake.violations import Violation, contract_violations, violation
 from services.intake.walking import Finder, unknown_field_paths
 
-EVENT_BYTES_MAX: Final = 256 << 10
-"""Largest event accepted; real ones are below 2 KiB."""
 FUTURE_TOLERANCE_S: Final = 24 * 3600
 """How far event_time may lie after the intake's clock: clocks differ, facts are entered ahead."""
 CACHED_CHECKS: Final = 16_384

@@ -154,6 +154,7 @@ class Intake:
         """Read the log, serve when caught up, and go on; raises when any part fails."""
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self.publisher.watch())
+            parts.create_task(self.engine.watch())
             parts.create_task(self.links_tail.run())
             parts.create_task(self.tail.run())
             await self.links_tail.caught_up.wait()

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ import pytest
 
 from services.importing.converters import (
     ConversionError,
+    as_number,
     to_boolean,
     to_date,
     to_integer,
@@ -172,3 +174,12 @@ def test_text_with_a_lone_surrogate_is_refused() -> None:
     """JSON can write half a character; UTF-8 cannot."""
     with pytest.raises(ConversionError, match="surrogate"):
         to_text("a\ud800b")
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("1,234.5", "1234.5"), (3, "3"), (0.5, "0.5"), ("x", None), (True, None), ("NaN", None)],
+)
+def test_number_of_a_text_counts_like_a_number(cell: Any, number: str | None) -> None:
+    """A condition on a number holds for a table as it does for JSON."""
+    assert as_number(cell) == (None if number is None else Decimal(number))

@@ -10,8 +10,9 @@ from market_supervision.intake.v1.intake_pb2 import Receipt
 from services.contracts.code_tables import load_code_tables
 from services.contracts.families import FAMILY_BY_NAME
 from services.contracts.key_schemes import load_key_schemes
-from services.intake.engine import EngineSettings, IntakeEngine, Outcome
+from services.intake.engine import EngineSettings, IndexHoleError, IntakeEngine, Outcome
 from services.intake.pipeline import Pipeline
+from services.intake.placement import Entry, SourceKey
 from services.intake.publisher import NotSent, OutcomeUnknown
 from services.intake.testing import MemoryLog, check_publisher
 from services.runtime.errors import (
@@ -212,3 +213,20 @@ async def test_full_buffer_refuses_the_rest_and_is_free_again_afterwards(
     assert isinstance(first[2], BufferFullError)
     assert len(log.records) == 2
     assert kinds(await submit(engine, events)) == ["Receipt"] * 4
+
+
+class _LeakyLog(MemoryLog):
+    """A log whose index finds nothing."""
+
+    def find(self, keys: Sequence[SourceKey]) -> list[Entry | None]:
+        """See engine.Index.find."""
+        return [None for _ in keys]
+
+
+async def test_index_without_an_acknowledged_record_ends_the_intake() -> None:
+    """Its receipts could not be trusted; the event's own outcome is unknown."""
+    engine = engine_on(_LeakyLog(FAMILY))
+    watching = asyncio.create_task(engine.watch())
+    assert kinds(await submit(engine, [inspection(1)])) == ["OutcomeUnknownError"]
+    with pytest.raises(IndexHoleError):
+        await asyncio.wait_for(watching, 1)

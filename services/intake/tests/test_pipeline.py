@@ -11,10 +11,10 @@ from market_supervision.common.v1.error_reason_pb2 import ErrorReason
 
 from services.contracts.code_tables import load_code_tables
 from services.contracts.event_types import event_type_of
-from services.contracts.families import FAMILIES, FAMILY_BY_NAME, FamilyEvent
+from services.contracts.families import EVENT_BYTES_MAX, FAMILIES, FAMILY_BY_NAME, FamilyEvent
 from services.contracts.identifiers import event_id
 from services.contracts.key_schemes import load_key_schemes
-from services.intake.pipeline import EVENT_BYTES_MAX, FUTURE_TOLERANCE_S, Pipeline, Prepared
+from services.intake.pipeline import FUTURE_TOLERANCE_S, Pipeline, Prepared
 from services.intake.violations import VALUE_CHARACTERS_MAX, Violation
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "protos" / "examples"

@@ -19,6 +19,8 @@ from services.lifecycle.folding.contribution import Contribution, DayOf, contrib
 
 OPEN_ALERTS = "open_alerts"
 _CACHE_ENTRIES = 2_048
+_CACHE_BYTES_MAX = 32 << 20
+"""Bytes of the matters by which the cache is keyed."""
 _DAY_BIAS = 1 << 31
 
 ZoneOf = Callable[[str], DayOf]
@@ -64,6 +66,7 @@ class LocalIndex:
     def __init__(self, zone_of: ZoneOf) -> None:
         self._zone_of = zone_of
         self._known: OrderedDict[bytes, dict[bytes, bytes]] = OrderedDict()
+        self._known_bytes = 0
 
     def changes(
         self, key: bytes, old: bytes | None, new: bytes
@@ -98,9 +101,14 @@ class LocalIndex:
         if contribution.view is not None:
             for anchor, day in contribution.view.anchors:
                 entries[due_key(entity_key, matter.matter_id, anchor, day)] = b""
+        if value not in self._known:
+            self._known_bytes += len(value)
         self._known[value] = entries
-        if len(self._known) > _CACHE_ENTRIES:
-            self._known.popitem(last=False)
+        while len(self._known) > 1 and (
+            len(self._known) > _CACHE_ENTRIES or self._known_bytes > _CACHE_BYTES_MAX
+        ):
+            forgotten, _entries = self._known.popitem(last=False)
+            self._known_bytes -= len(forgotten)
 
     def _of_matter(self, value: bytes) -> dict[bytes, bytes]:
         if value not in self._known:

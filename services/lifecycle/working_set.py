@@ -14,6 +14,8 @@ M = TypeVar("M", bound=Message)
 
 CACHE_RECORDS_MAX = 4_000
 """Decoded records that a partition keeps between units; about 2 KB each."""
+CACHE_BYTES_MAX = 32 << 20
+"""Bytes of the records that a partition keeps between units, as they were last read or written."""
 CACHE_CONTRIBUTIONS_MAX = 1_000
 """Contributions that a partition keeps between units; about 5 KB each."""
 
@@ -25,6 +27,7 @@ class WorkingSet:
         self.store = store
         self._index = index
         self._records: dict[bytes, Message | None] = {}
+        self._sizes: dict[bytes, int] = {}
         self._contributions: dict[bytes, Contribution] = {}
         self._dirty: set[bytes] = set()
         self._unstaged: set[bytes] = set()
@@ -35,6 +38,7 @@ class WorkingSet:
         if key not in self._records:
             value = self.store.get(key)
             self._records[key] = None if value is None else kind.FromString(value)
+            self._sizes[key] = len(value or b"")
         record = self._records[key]
         assert record is None or isinstance(record, kind)
         return record
@@ -98,6 +102,7 @@ class WorkingSet:
         record = self._records[key]
         assert record is not None
         value = record.SerializeToString(deterministic=True)
+        self._sizes[key] = len(value)
         if isinstance(record, state_pb2.MatterState):
             contribution = self._contributions.get(key)
             if contribution is not None:
@@ -105,8 +110,14 @@ class WorkingSet:
         return value
 
     def _shrink(self) -> None:
-        for key in list(self._records)[: max(0, len(self._records) - CACHE_RECORDS_MAX)]:
+        size = sum(self._sizes.values())
+        excess = len(self._records) - CACHE_RECORDS_MAX
+        for number, key in enumerate(list(self._records)):
+            if number >= excess and size <= CACHE_BYTES_MAX:
+                break
             del self._records[key]
+            size -= self._sizes.pop(key, 0)
+            self._contributions.pop(key, None)
         excess = len(self._contributions) - CACHE_CONTRIBUTIONS_MAX
         for key in list(self._contributions)[: max(0, excess)]:
             del self._contributions[key]

@@ -117,10 +117,6 @@ class Merge:
         )
         return held + len(self._released)
 
-    def delivered(self, topic: str) -> int:
-        """Return the fetch position up to which ``topic`` was accepted."""
-        return self._by_topic[topic].delivered
-
     def accept(self, chunk: Chunk) -> None:
         """Take a chunk over.
 

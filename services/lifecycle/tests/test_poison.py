@@ -18,6 +18,7 @@ from services.lifecycle.decoding import AMOUNT_FEN_MAX, EVENT_BYTES_MAX
 from services.lifecycle.folding.slots import MATTER_BYTES_MAX
 from services.lifecycle.tests.fold_bench import Partition, example, prepared
 from services.lifecycle.tests.step_bench import TOPICS, StepBench
+from services.lifecycle.working_set import CACHE_BYTES_MAX
 from services.streaming.interface import SideRecord, SourceRecord
 
 
@@ -96,6 +97,21 @@ def test_single_event_larger_than_a_matter_may_grow_is_held() -> None:
     matter = bench.store.committed[b"uscc:91442000XX0000019R|t|test/m1"]
     assert len(matter) > MATTER_BYTES_MAX
     assert not bench.on(TOPICS.dead_letter)
+
+
+def test_caches_are_bounded_by_bytes_not_only_by_number() -> None:
+    """Large matters are read again from the store rather than kept by the thousand."""
+    bench = StepBench()
+    for number in range(40):
+        bench.feed(_long(number, 300_000, matter=f"test/m{number}"), day=1)
+    working = bench.step._working
+    assert working is not None
+    held = [record for record in working._records.values() if record is not None]
+    assert sum(record.ByteSize() for record in held) <= CACHE_BYTES_MAX
+    assert sum(map(len, working._index._known)) <= CACHE_BYTES_MAX
+    bench.feed(_long(100, 10, matter="test/m0"), day=2)
+    matter = bench.store.committed[b"uscc:91442000XX0000019R|t|test/m0"]
+    assert state_pb2.MatterState.FromString(matter).stub_count == 1
 
 
 def test_event_and_entry_too_large_for_the_state_are_dead_lettered() -> None:

@@ -4,7 +4,8 @@ import signal
 import time
 from pathlib import Path
 
-from kafka import TopicPartition
+import pytest
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from integration_tests.streaming.harness import META, make_stream
@@ -94,6 +95,30 @@ def test_worker_whose_source_lost_its_beginning_ends(
         assert worker.exit_code() == ExitCode.SOURCE_TRUNCATED
         assert f"{stream.events[1]} partition 5 begins at offset" in worker.log.read_text()
     assert [r for r in stream.read(stream.arguments["timeline_topic"]) if r.key != META] == []
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_worker_without_state_does_not_write_its_record_again(
+    kafka_bootstrap: str, run_directory: Path, *, committed: bool
+) -> None:
+    """A record beside an empty state ends the worker; what a killed one had begun does not."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    alerts = stream.arguments["alerts_topic"]
+    producer = KafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=alerts)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(alerts, key=b"k", value=b"v", partition=5).get(10)
+    if committed:
+        producer.commit_transaction()
+    else:
+        producer.abort_transaction()
+    producer.close()
+    with stream.worker("only", guarded_topics=[alerts]) as worker:
+        if committed:
+            assert worker.exit_code() == ExitCode.RECORD_WITHOUT_STATE
+            assert f"{alerts} partition 5 holds records" in worker.log.read_text()
+        else:
+            worker.wait_for("ready: partitions")
 
 
 def test_worker_whose_loop_is_wedged_ends(kafka_bootstrap: str, run_directory: Path) -> None:

@@ -157,6 +157,7 @@ def main() -> None:
         control_topic=ARGUMENTS["control_topic"],
         changelog_topic=ARGUMENTS["changelog_topic"],
         timeline_topic=ARGUMENTS["timeline_topic"],
+        guarded_topics=ARGUMENTS.get("guarded_topics", ()),
         step_factory=CountingStep,
         data_dir=Path(ARGUMENTS["data_dir"]),
         bootstrap=ARGUMENTS["bootstrap"],

@@ -7,6 +7,7 @@ import pytest
 from services.contracts.licence_standing import (
     NO_END_DAY,
     WITHOUT_TERM_DAYS,
+    is_latest_of_type,
     is_replaced,
     standing_of,
 )
@@ -97,3 +98,22 @@ def test_only_a_valid_licence_of_the_same_type_replaces() -> None:
     assert is_replaced([ended, same], ended, on)
     assert not is_replaced([ended, other], ended, on)
     assert not is_replaced([ended, same], ended, day_of(date(2030, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "latest"),
+    [
+        (date(2025, 1, 1), date(2026, 3, 30), True),
+        (date(2025, 1, 1), date(2026, 4, 1), False),
+        (date(2026, 4, 1), date(2029, 3, 31), False),
+        (date(2026, 4, 2), date(2029, 3, 31), True),
+    ],
+    ids=["ends-before", "ends-after", "follows-at-once", "leaves-a-gap"],
+)
+def test_latest_of_its_type_is_the_one_nothing_outlasts(
+    first: date, last: date, *, latest: bool
+) -> None:
+    """What lasts longer, or follows without a gap, is later; what leaves a gap is not, yet."""
+    own = made_licence("r/1", GRANTED)
+    other = made_licence("r/2", (first, last, date(2025, 1, 1)))
+    assert is_latest_of_type([own, other], own, day_of(date(2026, 3, 10))) is latest

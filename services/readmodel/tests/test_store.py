@@ -318,6 +318,17 @@ async def test_old_generation_is_deleted_without_searching(
     assert found.state.linked_to == "b"
 
 
+async def test_link_told_by_the_state_needs_no_link_record(
+    client: Redis, writer: ReadModelWriter, keys: Keys
+) -> None:
+    """A receipt says that the state is there: the link is as fresh, wherever its record is."""
+    await writer.write([_state_batch(keys, 0, "uscc:1", expected=None)])
+    await _serve(writer)
+
+    (found,) = await ReadModelReader(client).entities([ENTITY])
+    assert found.linked_to == "uscc:1"
+
+
 LONGEST_KEY = "regno:" + "粤" * 128
 """What a source may send at most: 390 bytes."""
 

@@ -274,8 +274,10 @@ class MatterState(_message.Message):
     """Number of slots that became stubs; more than 0 flags the matter as overflowed."""
     @_builtins.property
     def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slot]:
-        """Slots sorted by (source_system, source_record_id); at most 64. Beyond, the one with the oldest
-        event time (ties: slot key) becomes a stub whose contribution is frozen.
+        """Slots sorted by (source_system, source_record_id); at most 64, and 512 KiB unless one
+        alone is larger. Beyond, the one with the oldest event time (ties: slot key) becomes a stub: what
+        it counted stays in the sums, what it stated leaves the lists. Which facts were pushed out for
+        their size depends on the order in which they came.
         """
 
     def __init__(

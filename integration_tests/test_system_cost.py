@@ -29,7 +29,8 @@ from services.lifecycle.step import LifecycleStep
 from services.lifecycle.tests.fold_bench import example, prepared, zone_of
 from services.lifecycle.tests.step_bench import TOPICS, StepBench
 from services.streaming.interface import SourceRecord
-from services.streaming.store import PartitionStore, Position, StoreOptions, UnitStore
+from services.streaming.store import PartitionStore, Position, StoreOptions
+from services.streaming.unit_store import UnitStore
 
 GROWTH_MAX = 1.5
 FEW = 10

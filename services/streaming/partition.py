@@ -22,8 +22,9 @@ from services.streaming.merge import Chunk, Merge, TopicEnd
 from services.streaming.meta import META_KEY, Meta, encode
 from services.streaming.pacing import Pacer
 from services.streaming.settings import EngineSettings
-from services.streaming.store import PartitionStore, Position, Prepared, UnitStore
+from services.streaming.store import PartitionStore, Position, Prepared
 from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
+from services.streaming.unit_store import UnitStore
 
 logger = logging.getLogger(__name__)
 

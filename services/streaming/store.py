@@ -9,7 +9,7 @@ a tail, which is read again from the changelog.
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from rocksdict import (
     WriteBatch,
 )
 
-from services.streaming.interface import SCAN_LIMIT
 from services.streaming.meta import META_KEY, RESERVED_PREFIX, Meta, decode
 
 logger = logging.getLogger(__name__)
@@ -255,85 +254,6 @@ class PartitionStore:
         self.position = Position(*json.loads(stored)) if stored else Position()
         self._meta_value = self.get(META_KEY)
         self.meta = Meta() if self._meta_value is None else decode(self._meta_value)
-
-
-class UnitStore:
-    """What a business step reads: the committed store under what this unit staged.
-
-    One is made for each unit and dropped with it.
-    """
-
-    def __init__(self, store: PartitionStore, local_index: LocalIndex) -> None:
-        self._store = store
-        self._local_index = local_index
-        self._staged: dict[bytes, bytes | None] = {}
-        self._changelog: dict[bytes, bytes] = {}
-
-    @property
-    def staged(self) -> Mapping[bytes, bytes]:
-        """The changelog writes staged so far."""
-        return self._changelog
-
-    def get(self, key: bytes) -> bytes | None:
-        """See ReadStore.get."""
-        if key in self._staged:
-            return self._staged[key]
-        return self._store.get(key)
-
-    def stage(self, key: bytes, value: bytes) -> None:
-        """See ReadStore.stage."""
-        for local_key, local_value in self._local_index(key, self.get(key), value):
-            self._staged[local_key] = local_value
-        self._staged[key] = self._changelog[key] = value
-
-    def scan(
-        self,
-        prefix: bytes,
-        *,
-        start: bytes | None = None,
-        limit: int = SCAN_LIMIT,
-        reverse: bool = False,
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """See ReadStore.scan."""
-        staged = sorted(
-            (
-                (key, value)
-                for key, value in self._staged.items()
-                if key.startswith(prefix)
-                and (start is None or (key <= start if reverse else key >= start))
-            ),
-            reverse=reverse,
-        )
-        return _overlay(
-            self._store.scan(prefix, start=start, reverse=reverse), staged, limit, reverse=reverse
-        )
-
-
-def _overlay(
-    committed: Iterator[tuple[bytes, bytes]],
-    staged: list[tuple[bytes, bytes | None]],
-    limit: int,
-    *,
-    reverse: bool,
-) -> Iterator[tuple[bytes, bytes]]:
-    """Merge two sorted sequences; of equal keys the staged one holds, and None hides the key."""
-    below = next(committed, None)
-    for key, value in staged:
-        while below is not None and limit > 0 and (below[0] > key if reverse else below[0] < key):
-            yield below
-            limit -= 1
-            below = next(committed, None)
-        if below is not None and below[0] == key:
-            below = next(committed, None)
-        if limit <= 0:
-            return
-        if value is not None:
-            yield key, value
-            limit -= 1
-    while below is not None and limit > 0:
-        yield below
-        limit -= 1
-        below = next(committed, None)
 
 
 def _seek_last(cursor: RdictIter, prefix: bytes, start: bytes | None) -> None:

@@ -14,8 +14,8 @@ from services.streaming.store import (
     StoreDamagedError,
     StoreLockedError,
     StoreOptions,
-    UnitStore,
 )
+from services.streaming.unit_store import UnitStore
 
 
 @pytest.fixture

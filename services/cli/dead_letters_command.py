@@ -18,12 +18,11 @@ from services.cli.failures import reported
 from services.cli.output import Output, OutputOption, fail, note, print_record, print_records
 from services.cli.topic_reading import TopicRecord, read_record, read_topic
 from services.contracts import topics
-from services.contracts.families import FAMILIES, Family, FamilyEvent, arm_of
+from services.contracts.families import FAMILIES, SET_BY_INTAKE, Family, FamilyEvent, arm_of
 from services.importing.intake_client import CLIENT_METADATA, INTAKE_CLIENTS
 
 TOPIC: Final = "dead-letter.v1"
 DEADLINE_SECONDS: Final = 15.0
-SET_BY_INTAKE: Final = ("record_time", "recorded_by", "event_id", "submitted_entity_key")
 COLUMNS: Final = ("id", "time", "reason", "source", "event", "entity", "reason_zh")
 
 app = typer.Typer(no_args_is_help=True, help="Records that could not be folded. 死信")

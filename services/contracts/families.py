@@ -21,6 +21,9 @@ FamilyEvent = RegistrationEvent | InspectionEvent | ComplaintEvent | PenaltyEven
 
 BODY_ONEOF: Final = "body"
 
+SET_BY_INTAKE: Final = ("record_time", "recorded_by", "event_id", "submitted_entity_key")
+"""Fields of the envelope that an intake sets, and refuses from a client."""
+
 EVENT_BYTES_MAX: Final = 256 << 10
 """Largest event an intake takes; real ones are below 2 KiB."""
 

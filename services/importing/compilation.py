@@ -9,7 +9,7 @@ from market_supervision.common.v1.envelope_pb2 import EventEnvelope
 
 from services.contracts.data_files import DataFileError, read_csv
 from services.contracts.data_files import Row as DataRow
-from services.contracts.families import FAMILY_BY_NAME
+from services.contracts.families import FAMILY_BY_NAME, SET_BY_INTAKE
 from services.contracts.key_schemes import KeySchemes
 from services.importing.compiled import (
     CompiledEvent,
@@ -36,7 +36,6 @@ from services.importing.sources import (
 
 EVENT_TIME = "event_time"
 SET_BY_PROFILE_ELSEWHERE = frozenset({"entity_key", "utc_offset_minutes"})
-SET_BY_INTAKE = frozenset({"record_time", "recorded_by", "event_id", "submitted_entity_key"})
 
 
 class _Place:

@@ -1,8 +1,10 @@
 """Importing one file: what is needed is found, checked and put together (导入入口)."""
 
 import asyncio
+import fcntl
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,9 +61,27 @@ def import_file(
     )
     rows = reader.count()
     paths = LedgerPaths(request.folder, request.path.name, request.receipts)
-    ledger = Ledger(paths, identity, reader.columns, restart=request.restart)
-    session = ImportSession(reader, to_event, ledger, on_progress=on_progress, rows=rows)
-    return asyncio.run(session.run(endpoints, patience_s=request.patience_s))
+    with _alone(request):
+        ledger = Ledger(paths, identity, reader.columns, restart=request.restart)
+        session = ImportSession(reader, to_event, ledger, on_progress=on_progress, rows=rows)
+        return asyncio.run(session.run(endpoints, patience_s=request.patience_s))
+
+
+@contextmanager
+def _alone(request: ImportRequest) -> Iterator[None]:
+    """Keep a second import of the same file away from the same rejects file and checkpoint."""
+    request.folder.mkdir(parents=True, exist_ok=True)
+    with (request.folder / f".{request.path.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FileUnreadableError(
+                Label(
+                    f"另一个进程正在导入 {request.path.name}",
+                    f"another process is importing {request.path.name}",
+                )
+            ) from error
+        yield
 
 
 def _target(request: ImportRequest, reader: Reader) -> tuple[ToEvent, str]:

@@ -7,7 +7,7 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 from market_supervision.common.v1.envelope_pb2 import Disposition, EntityKey
 
-from services.contracts.families import Family, FamilyEvent
+from services.contracts.families import SET_BY_INTAKE, Family, FamilyEvent
 from services.contracts.identifiers import canonical_key
 from services.intake.envelope_bounds import is_within_bounds
 from services.intake.placement import Entry, Place, SourceKey, TailRecord
@@ -34,7 +34,7 @@ def as_submitted(event: FamilyEvent) -> FamilyEvent:
     envelope = submitted.envelope
     if envelope.HasField("submitted_entity_key"):
         envelope.entity_key.CopyFrom(envelope.submitted_entity_key)
-    for name in ("record_time", "recorded_by", "event_id", "submitted_entity_key"):
+    for name in SET_BY_INTAKE:
         envelope.ClearField(name)
     return submitted
 

@@ -43,8 +43,8 @@ def remove_abandoned(parent: Path) -> list[Path]:
         try:
             with owned_run_directory(path):
                 shutil.rmtree(path)
-        except AlreadyRunningError:
-            continue
+        except (AlreadyRunningError, FileNotFoundError):
+            continue  # in use, or another session is removing it at this moment
         removed.append(path)
     return removed
 

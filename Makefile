@@ -28,8 +28,8 @@ $(STAMP): pyproject.toml constraints.txt
 run: install ## Start everything with a synthetic city and watch alerts fire (Ctrl-C ends it)
 	@exec $(BIN)/python -m services.demo $(ARGS)
 
-test: install ## Run all tests, on a real Apache Kafka and a real Redis (two files at a time)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+test: install ## Run all tests, on a real Apache Kafka and a real Redis
+	$(BIN)/python -m pytest $(ARGS)
 
 test-unit: install ## Run the tests that need no server
 	$(BIN)/python -m pytest services $(ARGS)

@@ -90,5 +90,9 @@ def test_demo_interrupted_while_starting_leaves_nothing(folder: Path) -> None:
     process, output = _start(folder, "interrupted.txt")
     poll_until(lambda: _alive(folder), timeout_seconds=ALERT_SECONDS, what="a process is started")
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) != 0, output.read_text(encoding="utf-8")
+    try:
+        code = process.wait(60)
+    finally:
+        process.kill()
+    assert code != 0, output.read_text(encoding="utf-8")
     assert _alive(folder) == []

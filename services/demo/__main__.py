@@ -139,7 +139,9 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command; whatever ends it, what it started is ended first."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT as well: asyncio turns Python's own handler into a cancellation, which a library may
+    # swallow, and the interrupt would be lost.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
         app()

@@ -210,7 +210,8 @@ async def test_fifty_watches_with_one_stopped_have_no_gap_and_no_repeat(side: Re
             cut: aio.AioRpcError | None = None
             while cut is None:
                 try:
-                    response = await slow.read()
+                    response = await asyncio.wait_for(slow.read(), 30)
+                    assert len(taken) < total, "never cut, although it read nothing for so long"
                 except aio.AioRpcError as error:
                     cut = error
                 else:

@@ -115,7 +115,11 @@ def test_city_run_to_its_end_raises_exactly_its_alerts(
     standing, closed = _wait_for(kafka_bootstrap, _expected(city, AlertEnd.OPEN))
     assert standing == _expected(city, AlertEnd.OPEN)
     assert closed >= _expected(city, AlertEnd.CLOSED)
-    assert closed <= _expected(city, AlertEnd.CLOSED, AlertEnd.NOT_OPEN)
+    # Of two facts on two topics a bulk load may tell the settling one last: then a near-miss is
+    # raised on the way and cleared. It must not stand open, and nothing else may be raised at all.
+    near = {(miss.rule, miss.entity_key) for miss in city.near_misses}
+    others = closed - _expected(city, AlertEnd.CLOSED, AlertEnd.NOT_OPEN)
+    assert {thread for thread in others if thread[:2] not in near} == set()
 
     event_ids = Counter(r.alert_event_id for r in alert_records(kafka_bootstrap))
     assert [event_id for event_id, count in event_ids.items() if count > 1] == []

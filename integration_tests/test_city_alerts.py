@@ -47,7 +47,20 @@ def system(
 
 
 async def _submit(addresses: dict[str, str], submissions: Iterable[Submission]) -> int:
-    """Send everything through the intakes; return how many receipts came."""
+    """Send everything through the intakes; return how many receipts came.
+
+    Registration goes first: sent side by side, a visit could overtake the renewal of the licence it
+    is judged by, and a near-miss would be raised and cleared on the way.
+    """
+    submissions = list(submissions)
+    waves = (
+        [s for s in submissions if s.family == "registration"],
+        [s for s in submissions if s.family != "registration"],
+    )
+    return sum([await _submit_wave(addresses, wave) for wave in waves])
+
+
+async def _submit_wave(addresses: dict[str, str], submissions: Iterable[Submission]) -> int:
     finals: list[outcomes.Final] = []
     sent = 0
     async with Delivery(Endpoints(addresses, "test"), patience_s=60) as delivery:
@@ -115,11 +128,7 @@ def test_city_run_to_its_end_raises_exactly_its_alerts(
     standing, closed = _wait_for(kafka_bootstrap, _expected(city, AlertEnd.OPEN))
     assert standing == _expected(city, AlertEnd.OPEN)
     assert closed >= _expected(city, AlertEnd.CLOSED)
-    # Of two facts on two topics a bulk load may tell the settling one last: then a near-miss is
-    # raised on the way and cleared. It must not stand open, and nothing else may be raised at all.
-    near = {(miss.rule, miss.entity_key) for miss in city.near_misses}
-    others = closed - _expected(city, AlertEnd.CLOSED, AlertEnd.NOT_OPEN)
-    assert {thread for thread in others if thread[:2] not in near} == set()
+    assert closed <= _expected(city, AlertEnd.CLOSED, AlertEnd.NOT_OPEN)
 
     event_ids = Counter(r.alert_event_id for r in alert_records(kafka_bootstrap))
     assert [event_id for event_id, count in event_ids.items() if count > 1] == []

@@ -205,6 +205,8 @@ async def test_fifty_watches_with_one_stopped_have_no_gap_and_no_repeat(side: Re
                 numbers, _ = await task
                 assert sorted(numbers) == list(range(total))
 
+            # On a fast machine the others are done before the stall is over: only now is it one.
+            await asyncio.sleep(3)
             taken = _numbers(first)
             cursor = first.cursor
             cut: aio.AioRpcError | None = None

@@ -69,8 +69,8 @@ release-protos: install ## Freeze the contracts as the released ones; refused wh
 	@[ ! -f $(RELEASED) ] || $(BIN)/buf breaking $(IMAGE) --against $(RELEASED) --config buf.yaml
 	@mkdir -p $(dir $(RELEASED)) && cp $(IMAGE) $(RELEASED)
 
-bench: install ## Measure intake, stream and queries on this machine
-	@for bench in integration_tests/performance/*_bench.py; do $(BIN)/python -m integration_tests.performance.$$(basename $$bench .py) $(ARGS) || exit 1; done
+bench: install ## Measure against other engines and bare baselines: ROW=name for one row (docs/benchmarks)
+	$(BIN)/python -m integration_tests.performance.bench $(if $(ROW),--row $(ROW)) $(ARGS)
 
 import-real: install ## Import the two real public data sets whole (fails when they are not there)
 	$(BIN)/python -m pytest -m real_data -s $(ARGS)

@@ -9,7 +9,7 @@ RELEASED := protos/released/v1.binpb
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-unit test-integration check check-format check-lint check-types \
-	check-architecture check-rules check-contracts format protos release-protos bench import-real jars lock \
+	check-architecture check-rules check-contracts format protos release-protos bench chaos import-real jars lock \
 	clean clean-data clean-all
 
 help: ## Show every target
@@ -69,8 +69,11 @@ release-protos: install ## Freeze the contracts as the released ones; refused wh
 	@[ ! -f $(RELEASED) ] || $(BIN)/buf breaking $(IMAGE) --against $(RELEASED) --config buf.yaml
 	@mkdir -p $(dir $(RELEASED)) && cp $(IMAGE) $(RELEASED)
 
-bench: install ## Measure against other engines and bare baselines: ROW=name for one row (docs/benchmarks)
-	$(BIN)/python -m integration_tests.performance.bench $(if $(ROW),--row $(ROW)) $(ARGS)
+chaos: install ## Strike the whole system with every fault of the catalogue, and judge it (up to 40 min)
+	@exec $(BIN)/python -m integration_tests.nemesis $(ARGS)
+
+bench: install ## Measure intake, stream and queries on this machine
+	@for bench in integration_tests/performance/*_bench.py; do $(BIN)/python -m integration_tests.performance.$$(basename $$bench .py) $(ARGS) || exit 1; done
 
 import-real: install ## Import the two real public data sets whole (fails when they are not there)
 	$(BIN)/python -m pytest -m real_data -s $(ARGS)

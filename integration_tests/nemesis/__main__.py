@@ -1,0 +1,95 @@
+"""Run the catalogue: `make chaos ARGS="--rows T02,T08 --seed 7 --rounds 1 --resume"`."""
+
+import argparse
+import random
+import sys
+import uuid
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from integration_tests.nemesis.catalogue import CATALOGUE, Row
+from integration_tests.nemesis.report import passed_already, table, write_page
+from integration_tests.nemesis.round import Result, run_round
+from services.local.errors import AlreadyRunningError
+from services.local.kafka import LocalKafka
+from services.local.run_directory import owned_run_directory, remove_abandoned
+
+HOME = Path(".run/chaos")
+BROKERS, ROUNDS = HOME / "brokers", HOME / "rounds"
+RESULTS = HOME / "results.jsonl"
+ROUNDS_MAX = 3
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--rows", default=",".join(CATALOGUE), help="such as T02,T08")
+    parser.add_argument("--seed", type=int, help="of the first round; drawn when left out")
+    parser.add_argument("--rounds", type=int, default=1, choices=range(1, ROUNDS_MAX + 1))
+    parser.add_argument("--resume", action="store_true", help="leave out rows that passed already")
+    parser.add_argument("--quick", action="store_true", help="the rounds of the fast set")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the rows; return 0 when every round passed."""
+    given = arguments()
+    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
+    rows = [CATALOGUE[name.strip()] for name in given.rows.split(",")]
+    if given.resume:
+        done = passed_already(given.results)
+        rows = [row for row in rows if row.number not in done]
+    say(f"seed {seed}; rows {', '.join(row.number for row in rows)}")
+    remove_abandoned_runs()
+    results: list[Result] = []
+    with ExitStack() as stack:
+        directory = BROKERS / uuid.uuid4().hex[:8]
+        stack.enter_context(owned_run_directory(directory))
+        broker = stack.enter_context(LocalKafka(directory / "kafka"))
+        for row in rows:
+            for number in range(given.rounds):
+                result = _round(row, seed + number, broker, quick=given.quick)
+                if result is None:
+                    continue
+                results.append(result)
+                with given.results.open("a", encoding="utf-8") as file:
+                    file.write(result.line() + "\n")
+    say(table(results))
+    write_page(given.results)
+    return 0 if all(result.ok for result in results) else 1
+
+
+def _round(row: Row, seed: int, broker: LocalKafka, *, quick: bool) -> Result | None:
+    plan = row.quick if quick and row.quick is not None else row.chaos
+    if plan is None:
+        return None
+    say(f"{row.number} seed {seed}: {row.title}")
+    directory = ROUNDS / f"{row.number}-{seed}-{uuid.uuid4().hex[:6]}"
+    result = run_round(row.number, seed, plan, broker=broker, directory=directory, say=say)
+    say(f"  {'passed' if result.ok else 'FAILED'} in {result.seconds} s, exits {result.exits}")
+    if not result.ok:
+        for finding in result.findings[:20]:
+            say(f"    {finding}")
+        say(f"    kept: {result.kept}")
+        say(f'    again: make chaos ARGS="--rows {row.number} --seed {seed}"')
+    return result
+
+
+def remove_abandoned_runs() -> None:
+    """End what earlier runs left running; what failed rounds kept stays."""
+    BROKERS.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(BROKERS)
+    for path in ROUNDS.glob("*/"):
+        with suppress(AlreadyRunningError), owned_run_directory(path):
+            pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -34,7 +34,7 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGSEGV)
         return run(self, records, *rest)
 
-    LifecycleStep.run = patched  # type: ignore[method-assign]
+    LifecycleStep.run = patched  # type: ignore[method-assign, assignment]
     run_wrapped()
 
 

@@ -40,7 +40,7 @@ def folded(units: int) -> None:
             _die()
         return output
 
-    LifecycleStep.run = patched  # type: ignore[method-assign]
+    LifecycleStep.run = patched  # type: ignore[method-assign, assignment]
 
 
 def acknowledged(units: int) -> None:

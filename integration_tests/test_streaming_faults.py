@@ -21,12 +21,12 @@ def test_stream_with_a_worker_that_joins_and_leaves_is_exact(
     """A second worker takes half of the partitions under load and gives them back."""
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("first") as first:
-        first.wait_for("ready: partitions")
+        first.wait_for("partitions_open")
         sender = threading.Thread(target=stream.send, args=(EVENTS,))
         sender.start()
         with stream.worker("second") as second:
-            second.wait_for("ready: partitions")
-            first.wait_for("ready: partitions", times=2)
+            second.wait_for("partitions_open")
+            first.wait_for("partitions_open", times=2)
             stream.send(600)
             second.signal(signal.SIGTERM)
             assert second.exit_code(10) == 0
@@ -47,7 +47,7 @@ def test_stream_with_a_worker_killed_and_restarted_is_exact(
     """A kill -9 comes in mid-unit; the same worker continues from its own local store."""
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("only", settings={"unit_records": 50}) as worker:
-        worker.wait_for("ready: partitions")
+        worker.wait_for("partitions_open")
         sender = threading.Thread(target=stream.send, args=(EVENTS,))
         sender.start()
         for _ in range(2):
@@ -66,15 +66,15 @@ def test_stream_with_a_paused_worker_fences_the_zombie(
     """A worker stopped longer than its session finds its partitions taken, and ends itself."""
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("zombie", slow_s=0.2) as zombie:
-        zombie.wait_for("ready: partitions")
+        zombie.wait_for("partitions_open")
         with stream.worker("heir") as heir:
-            heir.wait_for("ready: partitions")
-            zombie.wait_for("ready: partitions", times=2)
+            heir.wait_for("partitions_open")
+            zombie.wait_for("partitions_open", times=2)
             sender = threading.Thread(target=stream.send, args=(EVENTS,))
             sender.start()
             time.sleep(0.5)
             zombie.signal(signal.SIGSTOP)
-            heir.wait_for("assigned partitions [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]", 25)
+            heir.wait_for('"partitions": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]', 25)
             sender.join()
             stream.wait_for_entries(EVENTS)
             zombie.signal(signal.SIGCONT)
@@ -94,7 +94,7 @@ def test_stream_with_the_broker_killed_is_exact(run_directory: Path) -> None:
     with LocalKafka(run_directory / "kafka") as kafka:
         stream = make_stream(kafka.bootstrap_servers, run_directory)
         with stream.worker("only", slow_s=0.05) as worker:
-            worker.wait_for("ready: partitions")
+            worker.wait_for("partitions_open")
             stream.send(EVENTS)
             kafka.kill()
             time.sleep(2.0)

@@ -26,7 +26,7 @@ def test_stream_with_one_topic_delayed_applies_in_append_order(
         for partition in range(PARTITIONS):
             stream.send_one(stream.control, partition, b"tick", b"tick")
     with stream.worker("only", fault="delay_first_event_topic") as worker:
-        worker.wait_for("ready: partitions")
+        worker.wait_for("partitions_open")
         time.sleep(1.5)
         early = len(stream.entries())
         stream.wait_for_entries(4 * (240 + PARTITIONS))
@@ -52,7 +52,7 @@ def test_stream_without_a_rule_bundle_waits_for_it(
     stream = make_stream(kafka_bootstrap, run_directory, needs_bundle=True)
     stream.send(240)
     with stream.worker("only") as worker:
-        worker.wait_for("ready: partitions")
+        worker.wait_for("partitions_open")
         time.sleep(1.0)
         assert stream.entries() == []
         for partition in range(PARTITIONS):
@@ -70,7 +70,7 @@ def test_stream_with_ticks_reads_its_own_ticks_back_once(
     settings = {"tick_interval_s": 1.0}
     stream = make_stream(kafka_bootstrap, run_directory, settings=settings, ticks=True)
     with stream.worker("only") as worker:
-        worker.wait_for("ready: partitions")
+        worker.wait_for("partitions_open")
         stream.send(120)
         stream.wait_for_entries(120 + 3 * PARTITIONS)
         worker.kill()
@@ -89,7 +89,7 @@ def test_stream_meta_is_the_last_record_of_every_unit_in_both_topics(
     """Who has passed a META record has seen the whole unit; units count without a gap."""
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("only", settings={"unit_records": 10}) as worker:
-        worker.wait_for("ready: partitions")
+        worker.wait_for("partitions_open")
         stream.send(600)
         stream.wait_for_entries(600)
     for word in ("changelog_topic", "timeline_topic"):
@@ -109,7 +109,7 @@ def test_store_of_another_partition_is_wiped_and_read_anew(
     """A local store that does not belong to the changelog is recognised by its owner's name."""
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("only") as worker:
-        worker.wait_for("ready: partitions")
+        worker.wait_for("partitions_open")
         stream.send(600)
         stream.wait_for_entries(600)
         worker.kill()
@@ -118,7 +118,7 @@ def test_store_of_another_partition_is_wiped_and_read_anew(
         (data / "partition-03").rename(data / "partition-02")
         (data / "kept").rename(data / "partition-03")
         worker.start()
-        worker.wait_for("ready: partitions", times=2)
+        worker.wait_for("partitions_open", times=2)
         assert worker.log.read_text().count(", not of ") == 2
         stream.send(600)
         stream.wait_for_entries(1_200)

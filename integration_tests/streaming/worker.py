@@ -10,7 +10,6 @@ what a test asks for: ``needs_bundle``, ``ticks``, ``fail_on`` and ``hang_on`` (
 import asyncio
 import hashlib
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +19,8 @@ from typing import Any
 from aiokafka import TopicPartition
 from faust.assignor.partition_assignor import PartitionAssignor
 
+from services.runtime.logging import configure_logging
+from services.runtime.settings import LogFormat, LogSettings
 from services.streaming.delivery import EngineConsumer
 from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SideRecord, SourceRecord, UnitOutput
@@ -150,7 +151,7 @@ FAULTS: dict[str, Callable[[Engine], None]] = {
 def main() -> None:
     """Run until stopped."""
     ARGUMENTS.update(json.loads(sys.argv[1]))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    configure_logging("worker", LogSettings(format=LogFormat.JSON))
     engine = Engine(
         ARGUMENTS["app_id"],
         source_topics=ARGUMENTS["source_topics"],

@@ -1,6 +1,6 @@
 """Run a lifecycle worker: `python -m services.lifecycle`. Workers share the partitions."""
 
-from services.lifecycle.app import build_engine
+from services.lifecycle.app import build_engine, monitored
 from services.lifecycle.settings import LifecycleSettings
 from services.runtime.logging import configure_logging
 from services.runtime.settings import load_settings
@@ -11,7 +11,9 @@ def main() -> None:
     """Read the settings, compose the worker, run it until SIGTERM."""
     settings = load_settings(LifecycleSettings, "lifecycle")
     configure_logging("lifecycle", settings.log)
-    run_worker(build_engine(settings))
+    engine = build_engine(settings)
+    monitored(engine, settings)
+    run_worker(engine)
 
 
 if __name__ == "__main__":

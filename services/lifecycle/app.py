@@ -1,10 +1,6 @@
 """Composition of the lifecycle worker: topics, step, engine."""
 
-import json
-import os
-from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from services.contracts import topics
@@ -13,10 +9,12 @@ from services.contracts.key_schemes import KeySchemes, load_key_schemes
 from services.lifecycle.civil_day import civil_day
 from services.lifecycle.folding.contribution import DayOf
 from services.lifecycle.local_index import ZoneOf
+from services.lifecycle.monitoring import DeadLetters, probe, status_writer
 from services.lifecycle.settings import LifecycleSettings
 from services.lifecycle.step import LifecycleStep, StepTopics
+from services.runtime.monitor import start_monitor
 from services.streaming.engine import Engine
-from services.streaming.health import EngineHealth
+from services.streaming.metrics import EngineCollector
 from services.streaming.settings import EngineSettings
 
 DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
@@ -82,32 +80,18 @@ def build_engine(settings: LifecycleSettings) -> Engine:
         ),
     )
     if settings.status_file is not None:
-        engine.app.timer(1.0)(_status_writer(engine.health, settings.status_file))
+        engine.app.timer(1.0)(status_writer(engine.health, settings.status_file))
     return engine
 
 
-def _status_writer(health: EngineHealth, path: Path) -> Callable[[], object]:
-    async def write_status() -> None:
-        """Show what the worker owns and how far it is; readers see whole files only."""
-        status = {
-            "pid": os.getpid(),
-            "ready": health.ready,
-            "generation": health.generation,
-            "partitions": {
-                str(number): {
-                    "ready": part.ready,
-                    "holding": part.holding,
-                    "lag": {topic: part.lag(topic) for topic in part.ends},
-                    "records": part.records,
-                    "unit": part.unit,
-                    "unit_seconds": round(part.unit_s, 4),
-                    "stream_time_ms": part.stream_time_ms,
-                }
-                for number, part in sorted(health.partitions.items())
-            },
-        }
-        temporary = path.with_suffix(".writing")
-        temporary.write_text(json.dumps(status))
-        temporary.replace(path)
-
-    return write_status
+def monitored(engine: Engine, settings: LifecycleSettings) -> None:
+    """Serve the worker's metrics and health, if a port is set, and watch its dead letters."""
+    dead_letters = DeadLetters(engine.health, topics.name("dead-letter.v1"))
+    engine.app.timer(1.0)(dead_letters.watch)
+    start_monitor(
+        settings.metrics,
+        "lifecycle",
+        probe(engine.health, engine.settings.watchdog_s),
+        EngineCollector(engine.health),
+        dead_letters,
+    )

@@ -78,6 +78,10 @@ class LocalSystem:
             else:
                 environment[f"{own}READY_FILE"] = str(ready)
             restart = RestartPolicy()
+        environment |= {
+            f"{own}METRICS__PORT": "0",
+            f"{own}METRICS__ADDRESS_FILE": str(self.metrics_file(name)),
+        }
         command = [sys.executable, "-m", f"services.{service}"]
         return Child(name, command, environment, restart, ready_file)
 
@@ -85,11 +89,16 @@ class LocalSystem:
         """Where a lifecycle worker shows what it owns."""
         return self.run_directory / f"{worker}.status.json"
 
+    def metrics_file(self, name: str) -> Path:
+        """Where a process tells at which port it serves metrics and health."""
+        return self.run_directory / f"{name}.metrics.json"
+
     def start(self, *names: str) -> None:
         """Start services without waiting for them."""
         for name in names:
             (self.run_directory / "data" / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             self.status_file(name).unlink(missing_ok=True)
+            self.metrics_file(name).unlink(missing_ok=True)
             self.supervisor.start(self.child(name))
 
     def process(self, name: str) -> ManagedProcess:

@@ -67,6 +67,19 @@ class GrpcServerSettings(BaseModel):
     """How long open calls may go on after SIGTERM."""
 
 
+class MonitorSettings(BaseModel):
+    """Where a process serves metrics and health (see `services.runtime.monitor`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    """Another address lets everyone who reaches it read the figures; they name no entity."""
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """Unset: no server. 0: the operating system chooses; see `address_file`."""
+    address_file: Path | None = None
+    """Written when listening: JSON with `service`, `host`, `port`, `pid`."""
+
+
 class ServiceSettings(BaseSettings):
     """Base of every service's settings class; read with `load_settings`."""
 
@@ -75,6 +88,7 @@ class ServiceSettings(BaseSettings):
     )
 
     log: LogSettings = LogSettings()
+    metrics: MonitorSettings = MonitorSettings()
 
 
 class KafkaSettings(ServiceSettings):

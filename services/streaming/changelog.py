@@ -1,18 +1,19 @@
 """Restore partitions from the changelog, and check that the sources still hold what comes next."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from services.runtime.logging import get_logger
 from services.streaming.exits import EngineError, ExitCode
+from services.streaming.health import RestoreProgress
 from services.streaming.meta import META_KEY
 from services.streaming.record_check import check_record
 from services.streaming.settings import EngineSettings
 from services.streaming.store import LocalIndex, PartitionStore, Position
 
-logger = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _POLL_RECORDS = 20_000
 
@@ -48,11 +49,13 @@ class ChangelogReader:
     async def restore(
         self,
         stores: Mapping[int, tuple[PartitionStore, LocalIndex]],
-        progress: Callable[[int], None],
+        progress: Mapping[int, RestoreProgress],
+        note: Callable[[int], None],
     ) -> None:
         """Bring every store to the end of its changelog partition.
 
-        ``progress`` is told the number of records after each write.
+        ``progress`` shows of each partition how far it is; ``note`` is told the number of records
+        after each write.
 
         A store that is ahead of the changelog, or whose newest META record is another one there
         (the log was truncated under it), is wiped and read from the beginning.
@@ -67,9 +70,14 @@ class ChangelogReader:
         for tp, number in parts.items():
             if self._rewind(tp, stores[number][0], begins[tp], ends[tp]):
                 unproven.add(tp)
+            shown = progress[number]
+            shown.first = shown.position = max(stores[number][0].position.next_offset, begins[tp])
+            shown.end = ends[tp]
         unfinished = set(parts)
         while True:
             for tp in list(unfinished):
+                shown = progress[parts[tp]]
+                shown.position = max(shown.position, await self._consumer.position(tp))
                 if await self._consumer.position(tp) >= ends[tp]:
                     unfinished.discard(tp)
                     self._consumer.pause(tp)
@@ -81,16 +89,27 @@ class ChangelogReader:
                 if tp in unproven:
                     unproven.discard(tp)
                     if not _proves(records[0], store):
-                        logger.warning("%s: the local store is of another past", tp)
+                        log.warning(
+                            "local_store_wiped", partition=tp.partition, reason="another past"
+                        )
                         store.wipe()
                         self._consumer.seek(tp, begins[tp])
+                        progress[parts[tp]].first = progress[parts[tp]].position = begins[tp]
                         continue
-                progress(_apply(records, store, local_index))
+                restored = _apply(records, store, local_index)
+                progress[parts[tp]].records += restored
+                note(restored)
 
     def _rewind(self, tp: TopicPartition, store: PartitionStore, begin: int, end: int) -> bool:
         """Seek to where reading has to begin; True if the first record has to be compared."""
         if store.position.next_offset > end:
-            logger.warning("%s: the local store is ahead (%s > %d)", tp, store.position, end)
+            log.warning(
+                "local_store_wiped",
+                partition=tp.partition,
+                reason="ahead of the changelog",
+                next_offset=store.position.next_offset,
+                end=end,
+            )
             store.wipe()
         proof = store.position.meta_offset
         if proof >= begin:

@@ -9,7 +9,6 @@ check of the assignment and taking the records, and is thrown away with its epoc
 # ruff: noqa: SLF001  Replacing parts of Faust means reaching into it; guards.py watches them.
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,13 +20,14 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.queues import ThrowableQueue
 
+from services.runtime.logging import get_logger
 from services.streaming.exits import ExitCode, die, die_of
 from services.streaming.interface import SourceRecord
 from services.streaming.merge import Chunk, TopicEnd
 from services.streaming.partition import Delivery, Partition
 from services.streaming.settings import EngineSettings
 
-logger = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _IDLE_WAIT_S = 0.2
 _HELD_WAIT_S = 0.005
@@ -306,4 +306,4 @@ async def _commit_display(kafka: AIOKafkaConsumer, offsets: dict[TopicPartition,
         commit = kafka.commit({tp: offset for tp, offset in offsets.items() if tp in mine})
         await asyncio.wait_for(commit, _COMMIT_TIMEOUT_S)
     except Exception as error:  # noqa: BLE001  a display must not end the work
-        logger.info("group offsets not committed (display only): %r", error)
+        log.info("group_offsets_not_committed", error=repr(error))

@@ -5,7 +5,6 @@ signals. Delivery, the unit of work, fencing, the changelog and recovery are the
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 
 import faust
 
+from services.runtime.logging import get_logger
 from services.streaming import guards
 from services.streaming.delivery import DeliveryChannel, EngineTransport, Pump, Roster
 from services.streaming.exits import EngineError, ExitCode, die, die_of
@@ -23,10 +23,11 @@ from services.streaming.partition import Delivery, Topics
 from services.streaming.partition_factory import PartitionFactory
 from services.streaming.rebalance import Rebalance
 from services.streaming.settings import EngineSettings
+from services.streaming.state_changes import StateChanges
 from services.streaming.topic_check import check_topics
 from services.streaming.watchdog import Watchdog
 
-logger = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Engine:
@@ -74,6 +75,7 @@ class Engine:
         self.data_dir = data_dir
         self.partition_count = partition_count
         self.health = EngineHealth()
+        self._changes = StateChanges(self.settings.behind_s)
         self.app = _faust_app(app_id, bootstrap, data_dir, self.settings)
         self._roster = Roster()
         channels = {n: DeliveryChannel(self.app) for n in range(partition_count)}
@@ -143,8 +145,10 @@ class Engine:
         self.app.agent(topic, name="subscription")(subscription)
 
     async def _every_second(self) -> None:
-        """Show that the loop turns, and wake partitions whose tick is due."""
-        self.health.loop_alive = time.monotonic()
+        """Show that the loop turns, say what has changed, wake partitions whose tick is due."""
+        now = self.health.loop_alive = time.monotonic()
+        for change in self._changes.look(self.health, now):
+            log.log(change.level, change.event, **change.fields)
         for number, partition in self._roster.open_partitions().items():
             if partition.tick_due:
                 await self._channels[number].hand_over(Delivery(self._roster.epoch))
@@ -169,12 +173,15 @@ def run_worker(engine: Engine) -> NoReturn:
     except EngineError as error:
         die_of(error, error.code, "start")
     engine.prepare_directory()
+    log.info("worker_started", data_dir=str(engine.data_dir), topics=len(engine.topics.all))
     engine.health.loop_alive = time.monotonic()
     engine.health.started = True
     Watchdog(engine.health, engine.settings.watchdog_s).start()
     worker = engine.app.Worker(
         quiet=True, loglevel="WARN", redirect_stdouts=False, override_logging=False
     )
+    # It writes control characters of a terminal between the log lines, wherever they go.
+    worker.spinner = None
     worker.execute_from_commandline()
     raise SystemExit(0)
 

@@ -9,7 +9,9 @@ import logging
 import os
 from typing import NoReturn
 
-logger = logging.getLogger(__name__)
+from services.runtime.logging import get_logger
+
+log = get_logger(__name__)
 
 
 class ExitCode(enum.IntEnum):
@@ -60,10 +62,14 @@ def die(code: ExitCode, message: str, cause: BaseException | None = None) -> NoR
 
     Nothing is flushed, closed or committed: an open transaction is aborted by the next owner.
     """
-    logger.critical("exit %d %s: %s", code, code.name, message, exc_info=cause)
+    log.critical("worker_exit", code=int(code), name=code.name, reason=message, **_traceback(cause))
     for handler in logging.getLogger().handlers:
         handler.flush()
     os._exit(code)
+
+
+def _traceback(cause: BaseException | None) -> dict[str, BaseException]:
+    return {} if cause is None else {"exc_info": cause}
 
 
 def die_of(error: BaseException, otherwise: ExitCode, doing: str) -> NoReturn:

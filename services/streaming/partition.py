@@ -8,9 +8,9 @@ rolled back here.
 """
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,8 +25,6 @@ from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, Position, Prepared
 from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
 from services.streaming.unit_store import UnitStore
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +98,7 @@ class Partition:
         self._holding = True
         self._unit_limit = settings.unit_records
         self._next_tick = 0.0
+        self._spent: dict[str, float] = {}
 
     def restored(self) -> dict[str, int]:
         """Take the restored store's position over; return the source offsets to seek to."""
@@ -153,11 +152,12 @@ class Partition:
                 self._accept(arrived())
                 if not self._next_records(1) and not self.tick_due:
                     break
+                wanted = time.monotonic()
                 await self._pacer.turn()
                 self._accept(arrived())
                 if self._open:
                     self.in_flight = True
-                    await self._unit()
+                    await self._unit(wanted)
                     self.in_flight = False
 
     def _accept(self, deliveries: Sequence[Delivery]) -> None:
@@ -178,7 +178,9 @@ class Partition:
             return self._merge.peek_topic(self._topics.control)
         return self._merge.peek(limit, self._settings.unit_input_bytes)
 
-    async def _unit(self) -> None:
+    async def _unit(self, wanted: float) -> None:
+        """Do one unit; ``wanted``: when its first record was at hand (monotonic seconds)."""
+        self._spent.clear()
         started = time.monotonic()
         records = self._next_records(self._unit_limit)
         view = UnitStore(self.store, self.step.local_index)
@@ -196,11 +198,15 @@ class Partition:
         if records:
             await self._commit_state(output, side, taken, stream_time_ms)
         elif side:
-            await self.producer.commit(list(side.items()))
+            with self._timed("commit"):
+                await self.producer.commit(list(side.items()))
         self._adapt_limit(len(records), size)
         self._account(records[:taken])
         ended = time.monotonic()
         self.health.step_s, self.health.unit_s = stepped - started, ended - started
+        self.health.progress_at = ended
+        if records or side:
+            self._count(side, taken, ended - wanted)
         self._show()
 
     async def _commit_state(
@@ -217,18 +223,22 @@ class Partition:
         prepared = await self._pacer.compute(partial(self._prepare, output, meta_value))
         changelog = [(key, value, ()) for key, value in output.changelog.items()]
         side.setdefault(self._topics.timeline, []).append((META_KEY, meta_value, ()))
-        offsets = await self.producer.commit(
-            [(self._topics.changelog, [*changelog, (META_KEY, meta_value, ())]), *side.items()]
-        )
+        with self._timed("commit"):
+            offsets = await self.producer.commit(
+                [(self._topics.changelog, [*changelog, (META_KEY, meta_value, ())]), *side.items()]
+            )
         meta_offset = offsets[self._topics.changelog]
-        self.store.apply(prepared, Position(meta_offset + 1, meta_offset))
+        with self._timed("local"):
+            self.store.apply(prepared, Position(meta_offset + 1, meta_offset))
+        self.health.totals.wrote(self._topics.changelog, len(changelog) + 1)
         self._meta = meta
 
     def _run_step(self, records: Sequence[SourceRecord], view: UnitStore) -> tuple[UnitOutput, int]:
         if not records:
             return UnitOutput(), 0
         try:
-            output = self.step.run(records, view, self._meta.stream_time_ms)
+            with self._timed("step"):
+                output = self.step.run(records, view, self._meta.stream_time_ms)
         except Exception as error:
             first, last = records[0], records[-1]
             raise EngineError(
@@ -247,9 +257,10 @@ class Partition:
     def _prepare(self, output: UnitOutput, meta_value: bytes) -> Prepared:
         """Derive the local-only keys before the commit: a step that fails here leaves no trace."""
         try:
-            return self.store.prepare(
-                [*output.changelog.items(), (META_KEY, meta_value)], self.step.local_index
-            )
+            with self._timed("prepare"):
+                return self.store.prepare(
+                    [*output.changelog.items(), (META_KEY, meta_value)], self.step.local_index
+                )
         except Exception as error:
             raise EngineError(ExitCode.STEP_FAILED, f"local_index raised: {error!r}") from error
 
@@ -281,6 +292,23 @@ class Partition:
             self.backlog[record.topic] -= 1
         self.health.waiting_records -= len(taken)
         self.health.records += len(taken)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._spent[phase] = time.monotonic() - began
+
+    def _count(self, side: Mapping[str, Sequence[object]], taken: int, seconds: float) -> None:
+        """Count a committed unit that took ``seconds`` from its first record at hand."""
+        totals = self.health.totals
+        totals.units += 1
+        totals.records += taken
+        for topic, written in side.items():
+            totals.wrote(topic, len(written))
+        totals.phases["wait"].observe(max(0.0, seconds - sum(self._spent.values())))
+        for phase, spent in self._spent.items():
+            totals.phases[phase].observe(spent)
 
     def _show(self) -> None:
         self.health.unit = self._meta.unit

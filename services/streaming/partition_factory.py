@@ -1,7 +1,6 @@
 """Make partitions that are fenced and restored, and keep their local stores between assignments."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from services.streaming.partition import Partition, Topics
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, StoreOptions
 from services.streaming.unit_of_work import PartitionProducer
-
-logger = logging.getLogger(__name__)
 
 
 class PartitionFactory:
@@ -62,16 +59,15 @@ class PartitionFactory:
             raise
         return partitions
 
-    async def restore(
-        self, partitions: dict[int, Partition], progress: Callable[[int], None]
-    ) -> None:
+    async def restore(self, partitions: dict[int, Partition], note: Callable[[int], None]) -> None:
         """Read the changelog to its end into the stores, and check the sources against them."""
         reader = ChangelogReader(self.topics.changelog, self.bootstrap, self.settings)
         await reader.start()
         try:
             await reader.restore(
                 {number: (p.store, p.step.local_index) for number, p in partitions.items()},
-                progress,
+                {number: p.health.restore for number, p in partitions.items()},
+                note,
             )
             stores = {number: p.store for number, p in partitions.items()}
             await reader.check_sources(self.topics.sources, stores)

@@ -7,7 +7,6 @@ open stores, fence every partition, read the changelog to its end, check the sou
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -16,12 +15,13 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
+from services.runtime.logging import get_logger
 from services.streaming.delivery import EngineConsumer, Roster
 from services.streaming.exits import ExitCode, die, die_of
 from services.streaming.health import EngineHealth
 from services.streaming.partition_factory import PartitionFactory
 
-logger = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _UNASSIGNED_GRACE_S = 3.0
 
@@ -76,7 +76,9 @@ class Rebalance:
         if offsets:
             await self._consumer.commit_display(offsets)
         waited = asyncio.get_running_loop().time() - started
-        logger.info("revoked %d topic-partitions, waited %.3f s", len(list(revoked)), waited)
+        numbers = sorted({tp.partition for tp in revoked})
+        if numbers:
+            log.info("partitions_revoked", partitions=numbers, waited_s=round(waited, 3))
 
     async def _on_assigned(self, _app: Any, assigned: Iterable[TP], **_: Any) -> None:
         """Check the assignment and start recovering; must return at once."""
@@ -85,7 +87,8 @@ class Rebalance:
         self._roster.assignment = self._consumer.current_assignment()
         self._health.rebalances += 1
         self._health.generation = self._app.consumer_generation_id
-        logger.info("assigned partitions %s, epoch %d", sorted(numbers), self._roster.epoch)
+        generation = self._health.generation
+        log.info("partitions_assigned", partitions=sorted(numbers), generation=generation)
         work = self._recover(numbers) if numbers else self._question_emptiness()
         self._recovery = asyncio.create_task(work)
 
@@ -94,7 +97,7 @@ class Rebalance:
         await self._close_epoch(self._settings.stop_timeout_s)
         await self._stop_producers()
         self._factory.close()
-        logger.info("stopped: nothing in flight, stores closed")
+        log.info("worker_stopped")
 
     async def _close_epoch(self, timeout_s: float) -> None:
         """Let no unit begin, end a recovery under way, and wait for the units in flight."""
@@ -142,34 +145,41 @@ class Rebalance:
         try:
             loop = asyncio.get_running_loop()
             started = loop.time()
+            self._health.recovering = True
             self._health.restored_records = 0
             await self._stop_producers()
             partitions = await self._factory.fenced(numbers, self._roster.epoch)
             self._roster.partitions = partitions
-            self._health.partitions = {number: p.health for number, p in partitions.items()}
+            self._health.own({number: p.health for number, p in partitions.items()})
+            self._health.takeovers += len(partitions)
             fenced = loop.time()
+            log.info(
+                "partitions_fenced", partitions=sorted(numbers), took_s=round(fenced - started, 3)
+            )
             await self._factory.restore(partitions, self._count_restored)
-            restored = loop.time()
+            log.info(
+                "partitions_restored",
+                partitions=sorted(numbers),
+                records=self._health.restored_records,
+                took_s=round(loop.time() - fenced, 3),
+            )
             positions = {
                 TopicPartition(topic, number): offset
                 for number, partition in partitions.items()
                 for topic, offset in partition.restored().items()
             }
             if not await self._consumer.seek_to(self._roster.assignment, positions):
-                logger.info("the assignment changed during recovery; the next one recovers")
+                log.info("assignment_changed_during_recovery", partitions=sorted(numbers))
                 return
             for partition in partitions.values():
                 partition.open()
             self._health.assigned = True
+            took_s = round(loop.time() - started, 3)
+            log.info("partitions_open", partitions=sorted(numbers), took_s=took_s)
         except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
             die_of(error, ExitCode.RECOVERY_FAILED, "recovery")
-        logger.info(
-            "ready: partitions %s, fenced in %.3f s, restored %d records in %.3f s",
-            sorted(numbers),
-            fenced - started,
-            self._health.restored_records,
-            restored - fenced,
-        )
+        finally:
+            self._health.recovering = False
 
     def _count_restored(self, records: int) -> None:
         self._health.restored_records += records
@@ -179,7 +189,7 @@ class Rebalance:
         self._roster.partitions = {}
         for outcome in await asyncio.gather(*(p.stop() for p in producers), return_exceptions=True):
             if isinstance(outcome, Exception):
-                logger.warning("a producer did not stop cleanly: %r", outcome)
+                log.warning("producer_stopped_uncleanly", error=repr(outcome))
 
     async def _question_emptiness(self) -> None:
         """Own nothing. End the process if there were partitions enough for every member.
@@ -188,7 +198,7 @@ class Rebalance:
         without an error; a worker started again makes the group assign anew.
         """
         await self._stop_producers()
-        self._health.partitions = {}
+        self._health.own({})
         try:
             await asyncio.sleep(_UNASSIGNED_GRACE_S)
             members = await self._member_count()
@@ -200,7 +210,7 @@ class Rebalance:
                 f"assigned nothing, with {self._partition_count} partitions for {members} members",
             )
         self._health.assigned = True
-        logger.info("standing by: %d members for %d partitions", members, self._partition_count)
+        log.info("worker_standing_by", members=members, partitions=self._partition_count)
 
     async def _member_count(self) -> int:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._factory.bootstrap)

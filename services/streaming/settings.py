@@ -55,6 +55,8 @@ class EngineSettings:
     """How often group offsets are committed, for display only."""
     watchdog_s: float = 120.0
     """No progress for so long while work waits: the process ends."""
+    behind_s: float = 60.0
+    """A partition whose oldest known record waits so long has fallen behind (a log line)."""
     write_buffer_bytes: int = 4 << 20
     """RocksDB write buffer of one partition (two of them exist at most)."""
     block_cache_bytes: int = 64 << 20

@@ -7,7 +7,6 @@ a tail, which is read again from the changelog.
 """
 
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ from rocksdict import (
     WriteBatch,
 )
 
+from services.runtime.logging import get_logger
 from services.streaming.meta import META_KEY, RESERVED_PREFIX, Meta, decode
 
-logger = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 LocalIndex = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes | None]]]
 
@@ -106,7 +106,8 @@ class PartitionStore:
         stored = self.get(_OWNER_KEY)
         if stored != owner.encode():
             if stored is not None:
-                logger.warning("local store %s is of %s, not of %s", path, stored.decode(), owner)
+                reason = f"it is of {stored.decode()}, not of {owner}"
+                log.warning("local_store_wiped", path=str(path), reason=reason)
                 self.wipe()
             self._db.put(_OWNER_KEY, owner.encode())
 
@@ -235,7 +236,7 @@ class PartitionStore:
 
     def _open(self) -> Rdict:
         if self._mark.exists():
-            logger.warning("local store %s was found damaged, reading it anew", self.path)
+            log.warning("local_store_wiped", path=str(self.path), reason="found damaged")
             shutil.rmtree(self.path, ignore_errors=True)
             self._mark.unlink()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -244,7 +245,8 @@ class PartitionStore:
         except Exception as error:
             if any(held in str(error) for held in _LOCKED):
                 raise StoreLockedError(f"{self.path} is open in another process") from error
-            logger.warning("local store %s unreadable, reading it anew: %s", self.path, error)
+            reason = f"unreadable: {error}"
+            log.warning("local_store_wiped", path=str(self.path), reason=reason)
         shutil.rmtree(self.path)
         self.path.mkdir(parents=True)
         return Rdict(str(self.path), options=self._options.rocksdb)

@@ -1,15 +1,15 @@
 """Wait for the brokers, and refuse to start while a topic is missing or wrongly partitioned."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from services.runtime.logging import get_logger
 from services.streaming.exits import EngineError, ExitCode
 
-logger = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _RETRY_S = 0.5
 
@@ -26,6 +26,7 @@ async def check_topics(
         EngineError: TOPICS_UNUSABLE, naming what is wrong.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
+    said: str | None = None
     while True:
         try:
             problem = await _problem(bootstrap, topics, partition_count)
@@ -33,6 +34,9 @@ async def check_topics(
             problem = f"no broker at {bootstrap} answers: {error!r}"
         if problem is None:
             return
+        if problem != said:
+            log.info("waiting_for_topics", problem=problem, at_most_s=timeout_s)
+            said = problem
         if asyncio.get_running_loop().time() >= deadline:
             raise EngineError(ExitCode.TOPICS_UNUSABLE, f"{problem} (after {timeout_s:.0f} s)")
         await asyncio.sleep(_RETRY_S)

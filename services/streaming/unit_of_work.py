@@ -5,7 +5,6 @@ one hung transaction would hold back other partitions' readers.
 """
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +15,6 @@ from services.streaming.exits import EngineError, ExitCode
 from services.streaming.interface import Headers, SideRecord, UnitOutput
 from services.streaming.meta import META_KEY, RESERVED_PREFIX
 from services.streaming.settings import EngineSettings
-
-logger = logging.getLogger(__name__)
 
 _FENCING_ERRORS = (ProducerFenced, InvalidProducerEpoch)
 

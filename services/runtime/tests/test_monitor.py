@@ -1,0 +1,122 @@
+"""Operators see metrics and health of a process, also of one whose main loop is stuck."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Gauge
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.runtime import monitor
+from services.runtime.monitor import Condition, MonitorServer, start_monitor
+from services.runtime.settings import ConfigurationError, MonitorSettings
+
+
+class Process:
+    """Something that has a condition."""
+
+    def __init__(self) -> None:
+        self.condition = Condition(live=True, ready=False, details={"state": "starting"})
+
+    def probe(self) -> Condition:
+        """How it is now."""
+        return self.condition
+
+
+@pytest.fixture
+def process() -> Process:
+    """A process that is alive and not ready."""
+    return Process()
+
+
+@pytest.fixture
+def server(process: Process, tmp_path: Path) -> Iterator[MonitorServer]:
+    """Its monitor, on a port the system chose."""
+    gauge = Gauge("trial_gauge", "A figure.", registry=None)
+    gauge.set(7)
+    settings = MonitorSettings(port=0, address_file=tmp_path / "trial.metrics.json")
+    started = start_monitor(settings, "trial", process.probe, gauge)
+    assert started is not None
+    yield started
+    started.stop()
+    assert not (tmp_path / "trial.metrics.json").exists()
+
+
+def get(server: MonitorServer, path: str) -> tuple[int, str]:
+    """Status and body of a request."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_monitor_without_a_port_is_no_server(process: Process) -> None:
+    """Several workers of one host cannot share a default port."""
+    assert start_monitor(MonitorSettings(), "trial", process.probe) is None
+
+
+def test_monitor_writes_where_it_listens(server: MonitorServer, tmp_path: Path) -> None:
+    """With port 0 the system chooses."""
+    told = json.loads((tmp_path / "trial.metrics.json").read_text("utf-8"))
+    assert (told["service"], told["host"], told["port"]) == ("trial", "127.0.0.1", server.port)
+
+
+def test_metrics_are_those_of_the_collectors_and_of_the_process(server: MonitorServer) -> None:
+    """What Prometheus reads can be parsed, and holds memory and processor time as well."""
+    status, body = get(server, "/metrics")
+    assert status == 200
+    families = {family.name: family for family in text_string_to_metric_families(body)}
+    assert families["trial_gauge"].samples[0].value == 7
+    assert families["process_resident_memory_bytes"].samples[0].value > 0
+
+
+@pytest.mark.parametrize(
+    ("live", "ready", "statuses"),
+    [(True, True, (200, 200)), (True, False, (200, 503)), (False, True, (503, 503))],
+)
+def test_health_tells_live_and_ready_apart(
+    server: MonitorServer,
+    process: Process,
+    live: bool,  # noqa: FBT001  a row of a table
+    ready: bool,  # noqa: FBT001  a row of a table
+    statuses: tuple[int, int],
+) -> None:
+    """One that is not alive is never ready, whatever it believes."""
+    process.condition = Condition(live=live, ready=ready, details={"state": "working"})
+    answers = [get(server, path) for path in ("/healthz", "/readyz?verbose")]
+    assert tuple(status for status, _ in answers) == statuses
+    assert json.loads(answers[0][1])["state"] == "working"
+
+
+def test_monitor_answers_nothing_else(server: MonitorServer) -> None:
+    """Not a directory, and not which software this is."""
+    assert get(server, "/")[0] == 404
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/healthz")
+    assert "Python" not in str(connection.getresponse().getheader("Server"))
+    connection.close()
+
+
+def test_clients_that_say_nothing_leave_room_for_others_in_time(
+    server: MonitorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many connections and no more; each is dropped when it stays silent."""
+    monkeypatch.setattr(monitor._Handler, "timeout", 0.5)
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    for each in silent:
+        each.settimeout(30)
+        assert each.recv(1) == b""
+        each.close()
+    assert get(server, "/healthz")[0] == 200
+
+
+def test_port_that_is_taken_is_told(server: MonitorServer, process: Process) -> None:
+    """Before anything else is begun."""
+    with pytest.raises(ConfigurationError, match=str(server.port)):
+        start_monitor(MonitorSettings(port=server.port), "other", process.probe)

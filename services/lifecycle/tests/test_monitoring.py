@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from services.lifecycle import monitoring
 from services.lifecycle.monitoring import STORM_LETTERS, DeadLetters, probe
+from services.runtime.logging import get_logger
 from services.streaming.health import EngineHealth, PartitionHealth
 
 TOPIC = "dead-letters"
@@ -43,7 +44,7 @@ def test_storm_of_dead_letters_is_said_once_and_so_is_its_end(
     letters = DeadLetters(health, TOPIC)
     began = time.monotonic()
     with capture_logs() as lines:
-        monkeypatch.setattr(monitoring, "log", monitoring.get_logger("storm"))
+        monkeypatch.setattr(monitoring, "log", get_logger("storm"))
         for second in range(200):
             if 10 <= second < 70:
                 partition.totals.wrote(TOPIC, STORM_LETTERS // 10)

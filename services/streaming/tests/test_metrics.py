@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.streaming.health import EngineHealth, PartitionHealth, RestoreProgress, WorkerState
+from services.streaming.health import EngineHealth, PartitionHealth, RestoreProgress
 from services.streaming.meta import Applied
 from services.streaming.metrics import EngineCollector
 
@@ -82,17 +82,17 @@ def test_counts_go_on_when_a_partition_comes_back_and_stay_when_it_is_gone() -> 
 
 def test_state_of_a_worker_follows_its_life() -> None:
     """From the start over recovery to work, and back at a rebalance."""
-    health = EngineHealth()
-    assert health.state is WorkerState.STARTING
+    health, partition = EngineHealth(), PartitionHealth()
+    states = [health.state]
     health.rebalances, health.recovering = 1, True
-    partition = PartitionHealth()
     health.own({0: partition})
-    assert health.state is WorkerState.RECOVERING
+    states.append(health.state)
     partition.ready, health.assigned, health.recovering = True, True, False
-    assert health.state is WorkerState.WORKING
+    states.append(health.state)
     partition.ready, health.assigned = False, False
-    assert health.state is WorkerState.REBALANCING
+    states.append(health.state)
     health.own({})
     health.assigned = True
-    assert health.state is WorkerState.STANDBY
+    states.append(health.state)
+    assert states == ["starting", "recovering", "working", "rebalancing", "standby"]
     assert shown(health).get_sample_value("stream_worker_state", {"state": "standby"}) == 1

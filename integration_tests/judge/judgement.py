@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 
 from integration_tests.judge.accounting import check_accounting, refused_on_its_word
-from integration_tests.judge.admission import Event
+from integration_tests.judge.alerts import check_alerts
+from integration_tests.judge.canonical import digests
 from integration_tests.judge.durability import check_acknowledged, check_nothing_else
 from integration_tests.judge.evidence import Evidence
 from integration_tests.judge.history import read_history
+from integration_tests.judge.order_free import check_order_free
 from integration_tests.judge.raw_log import RawLog, read_log
-from integration_tests.judge.sequence import in_order, walk
+from integration_tests.judge.reference.facts import check_body
+from integration_tests.judge.reference.records import picture
+from integration_tests.judge.rules.replay import replay
+from integration_tests.judge.rules.rows import first_bundle
+from integration_tests.judge.sequence import History, in_order, walk
 from integration_tests.judge.verdict import Verdict
+from integration_tests.judge.view import NOT_RECOMPUTED, check_view, slots_of
 
 NAMES: Sequence[str] = ("lost", "doubled")
 
@@ -19,16 +26,26 @@ def judge(evidence: Evidence) -> Verdict:
 
     Raises UnsettledError when it is not, and the errors of Kafka and Redis.
     """
-    verdict = Verdict(counts=dict.fromkeys(NAMES, 0))
+    verdict = Verdict(counts=dict.fromkeys(NAMES, 0), not_recomputed=NOT_RECOMPUTED)
     log = read_log(evidence.bootstrap, evidence.topic_prefix)
     _judge_history(evidence, log, verdict)
-    history = walk(in_order(log), refused_on_its_word(log), _check_body)
+    history = walk(in_order(log), refused_on_its_word(log), check_body)
     check_accounting(log, history, verdict)
+    slots = slots_of(history)
+    pictures = {entity_key: picture(slots, entity_key) for entity_key in slots.entities}
+    check_view(log, slots, pictures, verdict)
+    check_order_free(history, verdict)
+    _judge_alerts(log, history, verdict)
+    verdict.digests = digests(log)
     return verdict
 
 
-def _check_body(_event: Event) -> None:
-    """Every body makes sense so far."""
+def _judge_alerts(log: RawLog, history: History, verdict: Verdict) -> None:
+    bundle = first_bundle(log)
+    if bundle is None:
+        verdict.not_made("O4", "no rules on the control topic")
+        return
+    check_alerts(log, history, replay(history, bundle), verdict)
 
 
 def _judge_history(evidence: Evidence, log: RawLog, verdict: Verdict) -> None:

@@ -38,8 +38,13 @@ class History:
     """Why a record belongs to the dead letters."""
     held: dict[SlotKey, Event] = field(default_factory=dict)
     """The event that holds in each slot in the end."""
-    steps: list[LogRecord | Event] = field(default_factory=list)
-    """Applied events and control records in the order in which they take effect."""
+    steps: list[tuple[LogRecord, Event | None]] = field(default_factory=list)
+    """Every record in the order in which it takes effect; with its event, where it is applied."""
+
+    @property
+    def applied(self) -> list[Event]:
+        """Return the applied events in the order in which they take effect."""
+        return [event for _record, event in self.steps if event is not None]
 
 
 def place_of(record: LogRecord) -> Place:
@@ -78,7 +83,7 @@ def walk(
     history = History()
     for record in records:
         if record.topic == CONTROL:
-            history.steps.append(record)
+            history.steps.append((record, None))
             continue
         place = place_of(record)
         try:
@@ -89,11 +94,12 @@ def walk(
         except RefusedError as error:
             history.fates[place] = Fate.DEAD
             history.reasons[place] = str(error)
+            history.steps.append((record, None))
             continue
         history.fates[place] = fate
         if fate is Fate.APPLIED:
             history.held[slot_key_of(event)] = event
-            history.steps.append(event)
+        history.steps.append((record, event if fate is Fate.APPLIED else None))
     return history
 
 

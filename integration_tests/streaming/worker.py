@@ -21,7 +21,7 @@ from faust.assignor.partition_assignor import PartitionAssignor
 
 from services.runtime.logging import configure_logging
 from services.runtime.settings import LogFormat, LogSettings
-from services.streaming.delivery import EngineConsumer
+from services.streaming.consumer import EngineConsumer
 from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SideRecord, SourceRecord, UnitOutput
 from services.streaming.settings import EngineSettings

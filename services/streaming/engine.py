@@ -14,7 +14,9 @@ import faust
 
 from services.runtime.logging import get_logger
 from services.streaming import guards
-from services.streaming.delivery import DeliveryChannel, EngineTransport, Pump, Roster
+from services.streaming.channels import DeliveryChannel
+from services.streaming.consumer import EngineTransport
+from services.streaming.delivery import Pump
 from services.streaming.exits import EngineError, ExitCode, die, die_of
 from services.streaming.health import EngineHealth
 from services.streaming.interface import StepFactory
@@ -22,6 +24,7 @@ from services.streaming.merge import HoleError
 from services.streaming.partition import Delivery, Topics
 from services.streaming.partition_factory import PartitionFactory
 from services.streaming.rebalance import Rebalance
+from services.streaming.roster import Roster
 from services.streaming.settings import EngineSettings
 from services.streaming.state_changes import StateChanges
 from services.streaming.topic_check import check_topics

@@ -22,8 +22,7 @@ SCAN_LIMIT = 1_000
 """Entries a scan yields at most unless the caller names another bound."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
+class SourceRecord(NamedTuple):
     """One record of a source topic, as the broker holds it.
 
     ``append_time_ms`` is the record's timestamp (LogAppendTime: when the broker took it), in

@@ -18,7 +18,7 @@ from services.runtime.clock import now_ms
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import PartitionHealth
 from services.streaming.interface import Headers, PartitionStep, SourceRecord, UnitOutput
-from services.streaming.merge import Chunk, Merge, TopicEnd
+from services.streaming.merge import Chunk, Consumed, Merge, TopicEnd
 from services.streaming.meta import META_KEY, Meta, encode
 from services.streaming.pacing import Pacer
 from services.streaming.settings import EngineSettings
@@ -66,6 +66,18 @@ class Delivery:
     ends: Sequence[TopicEnd] = ()
 
 
+@dataclass(slots=True)
+class Backlog:
+    """What of one source topic is on its way or waits: records, and bytes of what holds them."""
+
+    records: int = 0
+    size: int = 0
+
+    def has_room(self, settings: EngineSettings) -> bool:
+        """Tell whether more may be taken from the consumer."""
+        return self.records < settings.backlog_records and self.size < settings.backlog_bytes
+
+
 class Partition:
     """A partition from its assignment to its revocation; made anew by every assignment."""
 
@@ -86,7 +98,7 @@ class Partition:
         self.producer = producer
         self.gate = asyncio.Lock()
         self.health = PartitionHealth()
-        self.backlog = dict.fromkeys(topics.sources, 0)
+        self.backlog = {topic: Backlog() for topic in topics.sources}
         self.in_flight = False
         self._epoch = epoch
         self._topics = topics
@@ -131,7 +143,9 @@ class Partition:
 
     def add_backlog(self, chunk: Chunk) -> None:
         """Count records that are on their way here."""
-        self.backlog[chunk.topic] += len(chunk.records)
+        backlog = self.backlog[chunk.topic]
+        backlog.records += len(chunk.records)
+        backlog.size += chunk.size
         self.health.waiting_records += len(chunk.records)
 
     def positions(self) -> dict[str, int]:
@@ -150,7 +164,7 @@ class Partition:
         async with self.gate:
             while self._open:
                 self._accept(arrived())
-                if not self._next_records(1) and not self.tick_due:
+                if not self._may_work() and not self.tick_due:
                     break
                 wanted = time.monotonic()
                 await self._pacer.turn()
@@ -170,19 +184,25 @@ class Partition:
                 self._merge.note_end(end)
                 self.health.ends[end.topic] = end.stable_end
 
-    def _next_records(self, limit: int) -> list[SourceRecord]:
-        """Return what the next unit may take: while the step holds, one control record at most."""
+    def _may_work(self) -> bool:
+        """Tell whether a unit has records: while the step holds, control records only."""
         if self._holding:
             self._holding = self.health.holding = self._ask_holds()
         if self._holding:
+            return bool(self._merge.peek_topic(self._topics.control))
+        return self._merge.ready()
+
+    def _next_records(self) -> list[SourceRecord]:
+        """Return what the next unit may take: while the step holds, one control record at most."""
+        if self._holding:
             return self._merge.peek_topic(self._topics.control)
-        return self._merge.peek(limit, self._settings.unit_input_bytes)
+        return self._merge.peek(self._unit_limit, self._settings.unit_input_bytes)
 
     async def _unit(self, wanted: float) -> None:
         """Do one unit; ``wanted``: when its first record was at hand (monotonic seconds)."""
         self._spent.clear()
         started = time.monotonic()
-        records = self._next_records(self._unit_limit)
+        records = self._next_records()
         view = UnitStore(self.store, self.step.local_index)
         output, size = await self._pacer.compute(partial(self._run_step, records, view))
         taken = len(records) if output.taken is None else output.taken
@@ -201,7 +221,6 @@ class Partition:
             with self._timed("commit"):
                 await self.producer.commit(list(side.items()))
         self._adapt_limit(len(records), size)
-        self._account(records[:taken])
         ended = time.monotonic()
         self.health.step_s, self.health.unit_s = stepped - started, ended - started
         self.health.progress_at = ended
@@ -217,7 +236,7 @@ class Partition:
         stream_time_ms: int,
     ) -> None:
         """Commit a unit's records with META last, then write them to the local store."""
-        self._merge.consume(taken)
+        consumed = self._merge.consume(taken)
         meta = Meta(self._meta.unit + 1, stream_time_ms, self._merge.applied)
         meta_value = encode(meta)
         prepared = await self._pacer.compute(partial(self._prepare, output, meta_value))
@@ -232,6 +251,7 @@ class Partition:
             self.store.apply(prepared, Position(meta_offset + 1, meta_offset))
         self.health.totals.wrote(self._topics.changelog, len(changelog) + 1)
         self._meta = meta
+        self._account(consumed)
 
     def _run_step(self, records: Sequence[SourceRecord], view: UnitStore) -> tuple[UnitOutput, int]:
         if not records:
@@ -287,11 +307,13 @@ class Partition:
         elif self._unit_limit < self._settings.unit_records:
             self._unit_limit = min(self._settings.unit_records, self._unit_limit * 2)
 
-    def _account(self, taken: Sequence[SourceRecord]) -> None:
-        for record in taken:
-            self.backlog[record.topic] -= 1
-        self.health.waiting_records -= len(taken)
-        self.health.records += len(taken)
+    def _account(self, consumed: Sequence[Consumed]) -> None:
+        for topic, records, freed in consumed:
+            backlog = self.backlog[topic]
+            backlog.records -= records
+            backlog.size -= freed
+            self.health.waiting_records -= records
+            self.health.records += records
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

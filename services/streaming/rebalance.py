@@ -16,10 +16,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
 from services.runtime.logging import get_logger
-from services.streaming.delivery import EngineConsumer, Roster
+from services.streaming.consumer import EngineConsumer
 from services.streaming.exits import ExitCode, die, die_of
 from services.streaming.health import EngineHealth
 from services.streaming.partition_factory import PartitionFactory
+from services.streaming.roster import Roster
 
 log = get_logger(__name__)
 

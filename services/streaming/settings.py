@@ -25,12 +25,17 @@ class EngineSettings:
     """How long to wait for brokers and topics at the start."""
     fetch_wait_ms: int = 100
     """Longest long poll at the broker: idle partitions must not stall the others."""
+    fetch_wait_many_ms: int = 20
+    """The same where several brokers lead partitions of this worker: what one of them brought waits
+    until the long poll of each of the others has ended."""
     poll_records: int = 4_000
     """Records taken from the consumer's buffers at a time."""
     partition_fetch_bytes: int = 1 << 20
     """Bytes of one partition in one fetch answer."""
     backlog_records: int = 2_000
     """Records of one topic-partition held undigested; beyond it (plus a poll) it is not fetched."""
+    backlog_bytes: int = 4 << 20
+    """The same in bytes of keys and values."""
     unit_records: int = 2_000
     """Most records of one unit of work."""
     unit_input_bytes: int = 8 << 20

@@ -1,7 +1,6 @@
 """A whole partition in memory: records in, state, alerts and dead letters out."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,7 +92,7 @@ class StepBench:
             topic, kafka_key(event.envelope.entity_key), event.SerializeToString(), day
         )
         headers = (("payload-hash", payload_hash(event).hex().encode()),)
-        return replace(plain, headers=headers)
+        return plain._replace(headers=headers)
 
     def on(self, topic: str) -> list[SideRecord]:
         """What was written to a topic so far."""

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import pytest
 
 from services.streaming.interface import SourceRecord
-from services.streaming.merge import Chunk, HoleError, Merge, TopicEnd
+from services.streaming.merge import SETTLE_NS, Chunk, HoleError, Merge, TopicEnd
 from services.streaming.meta import Applied, Meta
 
 PLENTY = 1 << 30
+LATER = SETTLE_NS
+"""When a request must be sent to confirm what an answer at 0 brought."""
 
 
 def record(topic: str, offset: int, append_time_ms: int, size: int = 1) -> SourceRecord:
@@ -25,9 +27,9 @@ def chunk(
     return Chunk(topic, start, start + len(times) if end is None else end, answered, records)
 
 
-def at_end(topic: str, position: int, answered: int = 0) -> TopicEnd:
+def at_end(topic: str, position: int, asked: int = LATER) -> TopicEnd:
     """Say that a topic was at its end."""
-    return TopicEnd(topic, position, position, answered)
+    return TopicEnd(topic, position, position, asked)
 
 
 def names(records: Sequence[SourceRecord]) -> list[str]:
@@ -62,10 +64,10 @@ def test_merge_while_a_topic_is_behind_holds_what_is_later() -> None:
     merge.accept(chunk("b", 0, [20]))
     merge.note_end(at_end("b", 1))
     assert merge.peek(10, PLENTY) == []
-    merge.note_end(TopicEnd("a", 0, 5, 0))
+    merge.note_end(TopicEnd("a", 0, 5, LATER))
     assert merge.peek(10, PLENTY) == []
     merge.accept(chunk("a", 0, [5, 15]))
-    merge.note_end(TopicEnd("a", 2, 5, 0))
+    merge.note_end(TopicEnd("a", 2, 5, LATER))
     assert names(merge.peek(10, PLENTY)) == ["a0", "a1"]
     merge.accept(chunk("a", 2, [25, 26, 27]))
     merge.note_end(at_end("a", 5))
@@ -79,30 +81,76 @@ def test_merge_up_to_the_last_fetched_time_releases_though_a_topic_is_behind() -
     assert names(merge.peek(10, PLENTY)) == ["b0", "b1"]
 
 
-def test_merge_with_an_end_known_before_the_record_holds_it() -> None:
-    """That a topic was at its end before a record was fetched says nothing about now."""
+def test_merge_with_an_end_told_by_the_same_answer_holds_the_record() -> None:
+    """A record appended to the other topic just after that topic was looked at may come first.
+
+    The answer is asked for at 0 and given at 5: it found a at its end, then b with a record of time
+    20. In a, a record of time 19 was appended between the two looks.
+    """
     merge = Merge(["a", "b"], Meta())
-    merge.note_end(at_end("a", 0, answered=100))
-    merge.accept(chunk("b", 0, [20], answered=101))
+    merge.note_end(at_end("a", 0, asked=0))
+    merge.accept(chunk("b", 0, [20], answered=5))
+    merge.note_end(at_end("b", 1, asked=0))
     assert merge.peek(10, PLENTY) == []
-    merge.note_end(at_end("a", 0, answered=101))
-    assert names(merge.peek(10, PLENTY)) == ["b0"]
+    assert not merge.ready()
+    merge.accept(chunk("a", 0, [19], answered=2 * LATER))
+    merge.note_end(at_end("a", 1, asked=LATER))
+    merge.note_end(at_end("b", 1, asked=LATER))
+    assert names(merge.peek(10, PLENTY)) == ["a0"]
+    merge.note_end(at_end("a", 1, asked=3 * LATER))
+    assert names(merge.peek(10, PLENTY)) == ["a0", "b0"]
 
 
-def test_merge_after_the_clock_stepped_back_goes_on() -> None:
-    """A clock set back by an hour must not stop the stream for an hour."""
+def test_merge_with_an_end_asked_for_before_the_record_came_holds_it() -> None:
+    """Two requests were under way at two brokers: neither answer confirms the other's records."""
     merge = Merge(["a", "b"], Meta())
-    merge.accept(chunk("b", 0, [20], answered=3_600_000))
-    merge.note_end(at_end("a", 0, answered=5))
+    merge.accept(chunk("b", 0, [20], answered=5))
+    merge.note_end(at_end("a", 0, asked=4))
+    assert not merge.ready()
+
+
+def test_merge_within_one_unit_of_append_time_holds_the_record() -> None:
+    """A record appended to an earlier topic in the same millisecond would sort first."""
+    merge = Merge(["a", "b"], Meta())
+    merge.accept(chunk("b", 0, [20], answered=5))
+    merge.note_end(at_end("a", 0, asked=5 + SETTLE_NS - 1))
+    assert not merge.ready()
+    merge.note_end(at_end("a", 0, asked=5 + SETTLE_NS))
     assert names(merge.peek(10, PLENTY)) == ["b0"]
+
+
+def test_merge_confirms_each_record_by_the_answer_that_brought_it() -> None:
+    """What a newer answer brought waits; what came before and is confirmed does not."""
+    merge = Merge(["a", "b"], Meta())
+    merge.accept(chunk("b", 0, [20], answered=0))
+    merge.accept(chunk("b", 1, [30], answered=2 * LATER))
+    merge.note_end(at_end("a", 0, asked=LATER))
+    assert names(merge.peek(10, PLENTY)) == ["b0"]
+    merge.note_end(at_end("a", 0, asked=3 * LATER))
+    assert names(merge.peek(10, PLENTY)) == ["b0", "b1"]
 
 
 def test_merge_with_an_open_transaction_takes_its_stable_end_for_the_end() -> None:
     """A topic whose last stable offset is reached is at its end, whatever is pending there."""
     merge = Merge(["a", "b"], Meta())
     merge.accept(chunk("b", 0, [20]))
-    merge.note_end(TopicEnd("a", 0, 0, 0))
+    merge.note_end(TopicEnd("a", 0, 0, LATER))
     assert names(merge.peek(10, PLENTY)) == ["b0"]
+
+
+def test_merge_tells_what_is_consumed_and_frees_bytes_with_the_last_of_a_chunk() -> None:
+    """Bytes stay taken as long as any record of their chunk waits."""
+    merge = Merge(["a", "b"], Meta())
+    merge.accept(chunk("a", 0, [10, 10, 40]))
+    merge.accept(chunk("b", 0, [20]))
+    merge.note_end(at_end("a", 3))
+    merge.note_end(at_end("b", 1))
+    assert merge.waiting == 4
+    assert len(merge.peek(10, PLENTY)) == 4
+    assert merge.consume(1) == [("a", 1, 0)]
+    assert merge.consume(3) == [("a", 1, 0), ("b", 1, 1), ("a", 1, 3)]
+    assert merge.waiting == 0
+    assert merge.applied == {"a": Applied(3, 40), "b": Applied(1, 20)}
 
 
 def test_merge_within_a_topic_keeps_offset_order_when_time_steps_back() -> None:
@@ -199,7 +247,7 @@ def test_merge_in_any_interleaving_of_fetches_gives_one_order() -> None:
             if stop > start:
                 merge.accept(chunk(topic, start, logs[topic][start:stop]))
                 positions[topic] = stop
-            merge.note_end(TopicEnd(topic, stop, len(logs[topic]), 0))
+            merge.note_end(TopicEnd(topic, stop, len(logs[topic]), LATER))
             taken = merge.peek(rng.randrange(1, 5), PLENTY)
             merge.consume(len(taken))
             released += names(taken)

@@ -16,10 +16,10 @@ from services.streaming.interface import (
     SourceRecord,
     UnitOutput,
 )
-from services.streaming.merge import Chunk, HoleError, TopicEnd
+from services.streaming.merge import SETTLE_NS, Chunk, HoleError, TopicEnd
 from services.streaming.meta import META_KEY, Applied, Meta, decode
 from services.streaming.pacing import Pacer
-from services.streaming.partition import Delivery, Partition, Topics
+from services.streaming.partition import Backlog, Delivery, Partition, Topics
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, StoreOptions
 from services.streaming.unit_of_work import PartitionProducer
@@ -123,8 +123,8 @@ def events(start: int, times: Sequence[int], topic: str = "events") -> Delivery:
     ]
     end = start + len(times)
     other = "control" if topic == "events" else "events"
-    ends = [TopicEnd(topic, end, end, 1), TopicEnd(other, 0, 0, 1)]
-    return Delivery(EPOCH, [Chunk(topic, start, end, 1, records)], ends)
+    ends = [TopicEnd(topic, end, end, SETTLE_NS), TopicEnd(other, 0, 0, SETTLE_NS)]
+    return Delivery(EPOCH, [Chunk(topic, start, end, 0, records)], ends)
 
 
 async def work(partition: Partition, *deliveries: Delivery) -> None:
@@ -172,7 +172,25 @@ async def test_unit_committed_is_in_the_local_store_with_its_index(make: Make) -
         100,
     )
     assert partition.health.waiting_records == 0
-    assert partition.backlog["events"] == 0
+    assert partition.backlog["events"] == Backlog(0, 0)
+
+
+async def test_backlog_in_bytes_ends_the_room_before_its_records_do(make: Make) -> None:
+    """Large records are bounded too: the room is there again when their chunk is used up."""
+    partition, _, _ = make(keep_all, backlog_bytes=8, unit_records=1)
+    delivery = events(0, [10, 20])
+    settings = EngineSettings(backlog_bytes=8)
+    partition.add_backlog(delivery.chunks[0])
+    assert partition.backlog["events"] == Backlog(2, 8)
+    assert not partition.backlog["events"].has_room(settings)
+    waiting = [delivery]
+
+    def arrived() -> list[Delivery]:
+        return [waiting.pop()] if waiting else []
+
+    await partition.work(arrived)
+    assert partition.backlog["events"] == Backlog(0, 0)
+    assert partition.backlog["events"].has_room(settings)
 
 
 async def test_partition_made_again_continues_where_the_state_is(make: Make) -> None:
@@ -239,10 +257,10 @@ async def test_holding_step_gets_control_records_one_a_unit(make: Make) -> None:
     partition, step, _ = make(learn)
     step.held = True
     control = events(0, [20, 30, 40], topic="control")
-    late = Delivery(EPOCH, events(0, [10, 35]).chunks, [TopicEnd("events", 2, 2, 1)])
+    late = Delivery(EPOCH, events(0, [10, 35]).chunks, [TopicEnd("events", 2, 2, SETTLE_NS)])
     await work(partition, late)
     assert step.calls == []
-    await work(partition, Delivery(EPOCH, control.chunks, [TopicEnd("control", 3, 3, 1)]))
+    await work(partition, Delivery(EPOCH, control.chunks, [TopicEnd("control", 3, 3, SETTLE_NS)]))
     assert step.calls == [["control0"], ["control1"], ["events0", "events1", "control2"]]
     assert step.stream_times == [0, 20, 30]
 

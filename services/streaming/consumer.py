@@ -1,0 +1,103 @@
+"""Faust's consumer and transport, with the engine's delivery in place of Faust's own.
+
+Faust's own costs three loop turns and four tasks a record, acknowledges records that failed, and
+its poll can span a rebalance. Replaces methods of Faust; guards.py watches them.
+"""
+
+# ruff: noqa: SLF001
+
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from services.streaming import polling
+from services.streaming.delivery import Pump
+from services.streaming.fetch_answers import FetchAnswers
+from services.streaming.settings import EngineSettings
+
+
+class EngineConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread with a consumer that reads committed records, with short polls."""
+
+    answers: FetchAnswers
+
+    async def on_start(self) -> None:
+        """Watch the consumer's fetches from its first one on."""
+        await super().on_start()
+        transport = self.transport
+        assert isinstance(transport, EngineTransport)
+        self.answers = FetchAnswers(self._ensure_consumer()._fetcher, transport.settings)
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        assert isinstance(transport, EngineTransport)
+        consumer = super()._create_worker_consumer(transport)
+        # Tied to Faust's own exactly-once, and hard-coded, in the driver; read when it starts.
+        consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = transport.settings.fetch_wait_ms
+        return consumer
+
+
+class EngineConsumer(driver.Consumer):
+    """Faust's consumer, with the engine's delivery instead of its own."""
+
+    _thread: EngineConsumerThread
+
+    def _new_consumer_thread(self) -> EngineConsumerThread:
+        return EngineConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def kafka(self) -> AIOKafkaConsumer:
+        """The consumer underneath. Only its thread may call it."""
+        return self._thread._ensure_consumer()
+
+    async def perform_seek(self) -> None:
+        """Leave the positions alone: recovery seeks, to what the state has applied."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Leave liveness to the engine's own watchdog: no record comes Faust's way."""
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        transport = self.transport
+        assert isinstance(transport, EngineTransport)
+        await transport.pump.run(
+            self, lambda: bool(self._stopped.is_set() or fetcher._stopped.is_set())
+        )
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Await ``function(*args)``, a coroutine function, in the consumer's thread."""
+        return await self._thread.call_thread(function, *args)
+
+    def current_assignment(self) -> object:
+        """Return the assignment object the positions belong to."""
+        return polling.current_assignment(self.kafka)
+
+    async def poll(
+        self, assignment: object | None, wanted: set[TopicPartition], patience_s: float
+    ) -> polling.Poll | None:
+        """Return what is fetched of ``wanted``, or None if the assignment is another one by now."""
+        found: polling.Poll | None = await self.in_thread(
+            polling.poll, self.kafka, self._thread.answers, assignment, wanted, patience_s
+        )
+        return found
+
+    async def seek_to(self, assignment: object, positions: dict[TopicPartition, int]) -> bool:
+        """Seek, if the assignment is still the same one; tell whether it is."""
+        done: bool = await self.in_thread(
+            polling.seek, self.kafka, self._thread.answers, assignment, positions
+        )
+        return done
+
+    async def commit_display(self, offsets: dict[TopicPartition, int]) -> None:
+        """Commit group offsets, for lag displays only; failures are logged."""
+        await self.in_thread(polling.commit_display, self.kafka, offsets)
+
+
+class EngineTransport(driver.Transport):
+    """Faust's transport with the engine's consumer."""
+
+    Consumer = EngineConsumer
+    pump: Pump
+    settings: EngineSettings

@@ -72,8 +72,8 @@ release-protos: install ## Freeze the contracts as the released ones; refused wh
 chaos: install ## Strike the whole system with every fault of the catalogue, and judge it (up to 40 min)
 	@exec $(BIN)/python -m integration_tests.nemesis $(ARGS)
 
-bench: install ## Measure intake, stream and queries on this machine
-	@for bench in integration_tests/performance/*_bench.py; do $(BIN)/python -m integration_tests.performance.$$(basename $$bench .py) $(ARGS) || exit 1; done
+bench: install ## Measure against other engines and bare baselines: ROW=name for one row (docs/benchmarks)
+	$(BIN)/python -m integration_tests.performance.bench $(if $(ROW),--row $(ROW)) $(ARGS)
 
 import-real: install ## Import the two real public data sets whole (fails when they are not there)
 	$(BIN)/python -m pytest -m real_data -s $(ARGS)

@@ -12,7 +12,7 @@ import argparse
 import fcntl
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,15 +71,16 @@ def pinned_jars(pin_file: Path = PIN_FILE) -> list[PinnedJar]:
     return jars
 
 
-def class_path() -> list[Path]:
-    """Return the local files of all pinned jars, downloading what is missing.
+def class_path(pins: Sequence[PinnedJar] | None = None) -> list[Path]:
+    """Return the local files of pinned jars (the broker's), downloading what is missing.
 
     They are kept in the machine's Maven repository (`M2_REPO`, else `~/.m2/repository`). Raises
     DownloadError when one cannot be had or has other bytes than the pinned ones.
     """
     context = MavenContext(timeout=TIMEOUT_SECONDS)
+    wanted = pinned_jars() if pins is None else pins
     with _only_one(context.repo_cache), ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        return list(pool.map(lambda jar: _fetch(context, jar), pinned_jars()))
+        return list(pool.map(lambda jar: _fetch(context, jar), wanted))
 
 
 def _fetch(context: MavenContext, jar: PinnedJar) -> Path:

@@ -1,0 +1,7 @@
+"""All rows, in the order in which they are run and shown."""
+
+from integration_tests.performance.row import Row
+from integration_tests.performance.rows import engine
+
+ROWS: tuple[Row, ...] = (*engine.ROWS,)
+BY_NAME = {row.name: row for row in ROWS}

@@ -1,0 +1,53 @@
+"""On what a row was measured: the machine, the versions, the commit."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from services.local.jars import KAFKA_VERSION
+
+PACKAGES = ("aiokafka", "faust-streaming", "grpcio", "kafka-python", "protobuf", "redis")
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def machine() -> dict[str, str | int | float]:
+    """Describe the machine."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in CPU_INFO.read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "processors": os.cpu_count() or 0,
+        "memory_gib": round(psutil.virtual_memory().total / (1 << 30), 1),
+        "kernel": platform.release(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Name what was measured."""
+    named = {"python": platform.python_version(), "kafka": KAFKA_VERSION}
+    return named | {package: version(package) for package in (*PACKAGES, "rocksdict")}
+
+
+def commit() -> str:
+    """Return the commit, with a plus sign when the tree has other changes than results."""
+    head = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--", ".", ":!docs/benchmarks")
+    return f"{head}+" if changed else head
+
+
+def _git(*arguments: str) -> str:
+    answer = subprocess.run(
+        ["git", *arguments],  # noqa: S607  the git on the path is the one that made the tree
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    return answer.stdout.strip() if answer.returncode == 0 else "unknown"

@@ -1,0 +1,83 @@
+"""The peers' log on a broker: written once, drained by every engine."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.partitioner.default import murmur2
+
+from integration_tests.performance.peer_fold import KeyedEvent, Load, digest, expected_states
+
+PARTITIONS = 12
+BATCH_BYTES = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLog:
+    """A log and the digest of the states it comes to."""
+
+    bootstrap: str
+    topic: str
+    control: str
+    records: int
+    digest: str
+
+
+def write_log(bootstrap: str, load: Load) -> PeerLog:
+    """Make the topics of a log and write it, compressed with lz4."""
+    name = f"peers-{uuid.uuid4().hex[:8]}"
+    log_topic, control = f"{name}.events", f"{name}.control"
+    make_topics(bootstrap, [log_topic, control])
+    records = list(load.records())
+    asyncio.run(_write(bootstrap, log_topic, records))
+    return PeerLog(bootstrap, log_topic, control, len(records), digest(expected_states(records)))
+
+
+def make_topics(bootstrap: str, topics: Sequence[str], *, compacted: bool = False) -> None:
+    """Create topics whose timestamps are the broker's append times."""
+    configs = {"message.timestamp.type": "LogAppendTime"}
+    if compacted:
+        configs["cleanup.policy"] = "compact"
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        admin.create_topics(
+            {
+                topic: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": configs}
+                for topic in topics
+            }
+        )
+        admin.wait_for_topics(list(topics))
+
+
+def delete_topics(bootstrap: str, topics: Sequence[str]) -> None:
+    """Delete topics, so that the broker's disk does not fill."""
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        admin.delete_topics(list(topics))
+
+
+async def _write(bootstrap: str, topic: str, records: Iterable[KeyedEvent]) -> None:
+    by_partition: dict[int, list[KeyedEvent]] = {number: [] for number in range(PARTITIONS)}
+    for key, value in records:
+        by_partition[(murmur2(key) & 0x7FFFFFFF) % PARTITIONS].append((key, value))
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        compression_type="lz4",
+        max_batch_size=BATCH_BYTES,
+        max_request_size=2 * BATCH_BYTES,
+    )
+    await producer.start()
+    try:
+        for partition, ours in by_partition.items():
+            batch = producer.create_batch()
+            for key, value in ours:
+                if batch.append(timestamp=None, key=key, value=value) is None:
+                    await (await producer.send_batch(batch, topic, partition=partition))
+                    batch = producer.create_batch()
+                    batch.append(timestamp=None, key=key, value=value)
+            if batch.record_count():
+                await (await producer.send_batch(batch, topic, partition=partition))
+    finally:
+        await producer.stop()

@@ -1,0 +1,96 @@
+"""This project's engine with the peers' fold: RocksDB and a transaction a unit, no projection."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from integration_tests.performance.peer_fold import fold
+from integration_tests.performance.peers.progress import PeerArguments, Progress
+from services.streaming.engine import Engine, run_worker
+from services.streaming.interface import ReadStore, SourceRecord, UnitOutput
+
+LOOK_SECONDS = 0.02
+
+
+class PeerFoldStep:
+    """The fold over a partition; no ticks, no rules, no local index."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def run(
+        self,
+        records: Sequence[SourceRecord],
+        store: ReadStore,
+        stream_time_ms: int,  # noqa: ARG002  the engine gives it to every step
+    ) -> UnitOutput:
+        """Fold a unit's records; a state is read once a unit and written once."""
+        states: dict[bytes, bytes | None] = {}
+        changed: dict[bytes, bytes] = {}
+        for record in records:
+            key = record.key or b""
+            state = states[key] if key in states else store.get(key)
+            after = fold(state, record.value or b"")
+            if after is not None:
+                changed[key] = state = after
+            states[key] = state
+        self._progress.add(len(records))
+        return UnitOutput(changelog=changed)
+
+    def local_index(
+        self,
+        key: bytes,  # noqa: ARG002  as above
+        old: bytes | None,  # noqa: ARG002
+        new: bytes,  # noqa: ARG002
+    ) -> Iterable[tuple[bytes, bytes | None]]:
+        """No local-only keys."""
+        return ()
+
+    def holds(self, store: ReadStore) -> bool:  # noqa: ARG002
+        """Never wait for rules."""
+        return False
+
+    def tick(
+        self,
+        stream_time_ms: int,  # noqa: ARG002
+        wall_ms: int,  # noqa: ARG002
+        store: ReadStore,  # noqa: ARG002
+    ) -> tuple[bytes, bytes] | None:
+        """No ticks."""
+        return None
+
+
+def build(arguments: PeerArguments, progress: Progress) -> Engine:
+    """Compose the worker with the engine's own settings."""
+    return Engine(
+        arguments.group,
+        source_topics=(arguments.control, arguments.topic),
+        control_topic=arguments.control,
+        changelog_topic=arguments.changelog,
+        timeline_topic=arguments.timeline,
+        step_factory=lambda _partition: PeerFoldStep(progress),
+        data_dir=Path(arguments.directory) / "data",
+        bootstrap=arguments.bootstrap,
+    )
+
+
+def main() -> None:
+    """Run until everything is committed, then stop as SIGTERM does."""
+    arguments = PeerArguments.decoded(sys.argv[1])
+    engine = build(arguments, Progress(arguments))
+
+    def stop_at_the_end() -> None:
+        while engine.health.records < arguments.records:
+            time.sleep(LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_at_the_end, daemon=True).start()
+    run_worker(engine)
+
+
+if __name__ == "__main__":
+    main()

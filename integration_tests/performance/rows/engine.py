@@ -1,0 +1,76 @@
+"""The engine with the peers' fold against other engines with the same fold."""
+
+from integration_tests.performance.peer_fold import Load
+from integration_tests.performance.peer_run import drain
+from integration_tests.performance.peers.catalogue import (
+    ENGINE,
+    KAFKA_STREAMS,
+    QUIX_AT_LEAST_ONCE,
+    QUIX_STREAMS,
+    STOCK_FAUST,
+    Peer,
+)
+from integration_tests.performance.row import Figure, Measure, Row
+from integration_tests.performance.session import Session
+
+CLEAN = Load()
+DISTURBED = Load(duplicates=0.20, late=0.05)
+SMALL = Load(events=80_000)
+"""For the agent that does nothing, which takes ten seconds for it."""
+
+OURS = "engine with the peers' fold: RocksDB, changelog, a transaction a unit, projection off"
+
+
+def drained(peer: Peer, load: Load = CLEAN) -> Measure:
+    """Measure events a second of an engine over a load."""
+
+    def measure(session: Session) -> Figure:
+        run = drain(peer, session.peer_log(load), session.directory)
+        return Figure(
+            run.events_per_s,
+            {
+                "cpu_us_per_event": run.cpu_us_per_event,
+                "seconds": run.seconds,
+                "memory_mib": run.memory_mib,
+            },
+        )
+
+    return measure
+
+
+def _against(name: str, peer: Peer, load: Load = CLEAN, **asked: float | bool) -> Row:
+    return Row(
+        name=name,
+        ours=OURS,
+        baseline=f"{peer.name}, same fold and input, equal digest",
+        unit="events/s",
+        measure=drained(ENGINE, load),
+        measure_baseline=drained(peer, load),
+        **asked,  # type: ignore[arg-type]
+    )
+
+
+ROWS = (
+    _against("engine_vs_quix_streams", QUIX_STREAMS, must=1.5, goal=2.5),
+    _against("engine_vs_kafka_streams", KAFKA_STREAMS, must=0.8, goal=1.5),
+    Row(
+        name="engine_duplicates_and_late",
+        ours=f"{OURS}; 20 % duplicates, 5 % late by up to 30 days",
+        baseline="the same over a clean log of as many records",
+        unit="records/s",
+        measure=drained(ENGINE, DISTURBED),
+        measure_baseline=drained(ENGINE, CLEAN),
+        must=0.9,
+        goal=0.97,
+    ),
+    _against("engine_vs_quix_streams_at_least_once", QUIX_AT_LEAST_ONCE, by_default=False),
+    Row(
+        name="engine_vs_stock_faust",
+        ours=OURS,
+        baseline=f"{STOCK_FAUST.name}, same input",
+        unit="events/s",
+        measure=drained(ENGINE, SMALL),
+        measure_baseline=drained(STOCK_FAUST, SMALL),
+        by_default=False,
+    ),
+)

@@ -1,0 +1,68 @@
+"""What the rows of one run share: a directory, the servers, the logs; made when first asked for."""
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from integration_tests.performance.peer_fold import Load
+from integration_tests.performance.peer_log import PeerLog, write_log
+from services.local.kafka import LocalKafka
+from services.local.redis import LocalRedis
+
+QUICK_PART = 10
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the benchmark, which owns ``directory`` and everything started below it."""
+
+    directory: Path
+    is_quick: bool = False
+    """Only to see that rows work: a tenth of the load and one pair; the figures mean nothing."""
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _kafka: LocalKafka | None = None
+    _redis: LocalRedis | None = None
+    _logs: dict[Load, PeerLog] = field(default_factory=dict)
+
+    @property
+    def bootstrap(self) -> str:
+        """Address of the run's broker."""
+        if self._kafka is None:
+            self._kafka = self._stack.enter_context(LocalKafka(self.directory / "kafka"))
+        return self._kafka.bootstrap_servers
+
+    @property
+    def redis_url(self) -> str:
+        """URL of the run's Redis."""
+        if self._redis is None:
+            self._redis = self._stack.enter_context(LocalRedis(self.directory / "redis"))
+        return self._redis.url
+
+    def scaled(self, amount: int) -> int:
+        """Return the amount of a load, smaller in a quick run."""
+        return amount // QUICK_PART if self.is_quick else amount
+
+    def peer_log(self, load: Load) -> PeerLog:
+        """The log of a load, written once."""
+        load = replace(load, events=self.scaled(load.events))
+        if load not in self._logs:
+            self._logs[load] = write_log(self.bootstrap, load)
+        return self._logs[load]
+
+    def __enter__(self) -> Self:
+        """Begin with nothing."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the servers and remove their data."""
+        self._stack.close()
+        shutil.rmtree(self.directory, ignore_errors=True)

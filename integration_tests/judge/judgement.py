@@ -1,20 +1,27 @@
 """The whole judgement: every check over one set of evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from integration_tests.judge.accounting import check_accounting, refused_on_its_word
 from integration_tests.judge.alerts import check_alerts
+from integration_tests.judge.answer_log import read_answers
+from integration_tests.judge.answers import check_profiles, check_versions
 from integration_tests.judge.canonical import digests
 from integration_tests.judge.durability import check_acknowledged, check_nothing_else
 from integration_tests.judge.evidence import Evidence
 from integration_tests.judge.history import read_history
 from integration_tests.judge.order_free import check_order_free
 from integration_tests.judge.raw_log import RawLog, read_log
+from integration_tests.judge.read_model import check_read_model
+from integration_tests.judge.recordings import read_recording
+from integration_tests.judge.reference.entity import Picture
 from integration_tests.judge.reference.facts import check_body
 from integration_tests.judge.reference.records import picture
 from integration_tests.judge.rules.replay import replay
 from integration_tests.judge.rules.rows import first_bundle
+from integration_tests.judge.rules.threads import Threads
 from integration_tests.judge.sequence import History, in_order, walk
+from integration_tests.judge.subscribers import check_subscribers
 from integration_tests.judge.verdict import Verdict
 from integration_tests.judge.view import NOT_RECOMPUTED, check_view, slots_of
 
@@ -35,17 +42,46 @@ def judge(evidence: Evidence) -> Verdict:
     pictures = {entity_key: picture(slots, entity_key) for entity_key in slots.entities}
     check_view(log, slots, pictures, verdict)
     check_order_free(history, verdict)
-    _judge_alerts(log, history, verdict)
+    threads = _judge_alerts(log, history, verdict)
+    _judge_read_side(evidence, log, pictures, threads, verdict)
     verdict.digests = digests(log)
     return verdict
 
 
-def _judge_alerts(log: RawLog, history: History, verdict: Verdict) -> None:
+def _judge_alerts(log: RawLog, history: History, verdict: Verdict) -> Mapping[str, Threads]:
     bundle = first_bundle(log)
     if bundle is None:
         verdict.not_made("O4", "no rules on the control topic")
-        return
-    check_alerts(log, history, replay(history, bundle), verdict)
+        return {}
+    threads = replay(history, bundle)
+    check_alerts(log, history, threads, verdict)
+    return threads
+
+
+def _judge_read_side(
+    evidence: Evidence,
+    log: RawLog,
+    pictures: Mapping[str, Picture],
+    threads: Mapping[str, Threads],
+    verdict: Verdict,
+) -> None:
+    if evidence.redis_url is None:
+        verdict.not_made("O5", "no read model given")
+    else:
+        check_read_model(log, evidence, evidence.redis_url, verdict)
+    if evidence.profiles_address is None:
+        verdict.not_made("O6", "no profile service given")
+    else:
+        check_profiles(evidence.profiles_address, pictures, threads, verdict)
+    if evidence.answers is None:
+        verdict.not_made("O6 versions", "no answers given")
+    else:
+        check_versions(list(read_answers(evidence.answers)), verdict)
+    if not evidence.recordings:
+        verdict.not_made("O7", "no recordings given")
+    else:
+        recordings = [read_recording(path) for path in evidence.recordings]
+        check_subscribers(recordings, log, verdict)
 
 
 def _judge_history(evidence: Evidence, log: RawLog, verdict: Verdict) -> None:

@@ -93,7 +93,7 @@ def read_log(bootstrap: str, prefix: str) -> RawLog:
     prefix = prefix or PRODUCTION_PREFIX
     for _attempt in range(READS_MAX):
         log = _read_once(bootstrap, prefix)
-        settled = _ends(bootstrap, prefix, log.partitions)
+        settled = committed_ends(bootstrap, prefix, log.partitions, SETTLED_TOPICS)
         if all(log.ends[place] == end for place, end in settled.items()):
             return log
     raise UnsettledError("the topics grow while they are read: the system is not at rest")
@@ -110,10 +110,13 @@ def _consumer(bootstrap: str) -> KafkaConsumer:
     )
 
 
-def _ends(bootstrap: str, prefix: str, partitions: int) -> dict[tuple[str, int], int]:
+def committed_ends(
+    bootstrap: str, prefix: str, partitions: int, topics: Sequence[str]
+) -> dict[tuple[str, int], int]:
+    """Return (short name, partition) → end offset for readers of committed records, as of now."""
     consumer = _consumer(bootstrap)
     try:
-        wanted = [TopicPartition(prefix + t, p) for t in SETTLED_TOPICS for p in range(partitions)]
+        wanted = [TopicPartition(prefix + t, p) for t in topics for p in range(partitions)]
         ends = consumer.end_offsets(wanted)
         return {(tp.topic.removeprefix(prefix), tp.partition): end for tp, end in ends.items()}
     finally:

@@ -20,5 +20,8 @@ class ExitCode(IntEnum):
     """Some outcomes stayed unknown; the same command again goes on from there (结果未知)."""
     NOT_FOUND = 6
     """There is no such entity, alert or dead letter (未找到)."""
+    DIFFERS = 7
+    """What was looked at is not as it should be: behind, unlike the catalogue, another digest
+    (与预期不符)."""
     INTERRUPTED = 130
     """Ended by Ctrl-C; an import goes on with the same command (中断)."""

@@ -27,6 +27,10 @@ OutputOption = Annotated[
     Output, typer.Option("--output", "-o", help="Form of the results. 输出格式")
 ]
 
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Short for --output json. 等同 --output json")
+]
+
 results = Console(soft_wrap=True)
 messages = Console(stderr=True, soft_wrap=True)
 

@@ -6,8 +6,11 @@ is left out as well.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 from market_supervision.lifecycle.v1 import state_pb2
@@ -68,27 +71,60 @@ def digest_records(records: Iterable[tuple[bytes, bytes]]) -> ViewDigest:
         StateKeyError: a key is not one of the state.
         DecodeError: a value is not the message its key says.
     """
-    parts: dict[str, list[tuple[bytes, bytes]]] = {}
-    count = 0
+    found = list(entity_digests(sorted(records)))
+    entities = {each.entity_key: each.digest for each in found}
+    total = total_digest(sorted((name.encode(), digest) for name, digest in entities.items()))
+    return ViewDigest(total, entities, sum(each.records for each in found))
+
+
+class EntityDigest(NamedTuple):
+    """Digest of one entity's state records."""
+
+    entity_key: str
+    digest: str
+    """SHA-256, hex."""
+    records: int
+
+
+def entity_digests(records: Iterable[tuple[bytes, bytes]]) -> Iterator[EntityDigest]:
+    """Digest the records of one entity after the other, in memory for one record.
+
+    ``records``: the latest of each key, in the order of keys. No part of a key holds the
+    separator, so the records of one entity stand together then. Entities do not come in the order
+    of their own keys. Raises what `digest_records` raises.
+    """
+    for entity_key, items in groupby(_canonical(records), key=itemgetter(0)):
+        digest, count = hashlib.sha256(), 0
+        for _, key, data in items:
+            _add(digest, key, data)
+            count += 1
+        yield EntityDigest(entity_key, digest.hexdigest(), count)
+
+
+def total_digest(entities: Iterable[tuple[bytes, str]]) -> str:
+    """Return SHA-256, hex, over entity keys and their digests, given in the order of the keys."""
+    return _sha((name, bytes.fromhex(digest)) for name, digest in entities)
+
+
+def _canonical(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, bytes, bytes]]:
     for key, value in records:
         parsed = state_keys.parse(key)
         if parsed is None:
             continue
-        message = _CANONICAL[parsed.kind](value)
-        data = message.SerializeToString(deterministic=True)
-        if not data:
-            continue  # a bucket whose sums came to nothing: as if it had never been
-        parts.setdefault(parsed.entity_key, []).append((key, data))
-        count += 1
-    entities = {entity: _sha(sorted(items)) for entity, items in parts.items()}
-    total = _sha(sorted((name.encode(), bytes.fromhex(d)) for name, d in entities.items()))
-    return ViewDigest(total, entities, count)
+        data = _CANONICAL[parsed.kind](value).SerializeToString(deterministic=True)
+        # A bucket whose sums came to nothing is as if it had never been.
+        if data:
+            yield parsed.entity_key, key, data
 
 
 def _sha(items: Iterable[tuple[bytes, bytes]]) -> str:
     digest = hashlib.sha256()
     for key, value in items:
-        for part in (key, value):
-            digest.update(len(part).to_bytes(4, "big"))
-            digest.update(part)
+        _add(digest, key, value)
     return digest.hexdigest()
+
+
+def _add(digest: "hashlib._Hash", *parts: bytes) -> None:
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "big"))
+        digest.update(part)

@@ -47,7 +47,9 @@ def ensure_topics(
             _create(admin, {name: wanted[name] for name in missing}, replication_factor)
         mismatches = _mismatches(admin, wanted)
     if mismatches:
-        lines = "\n".join(mismatches)
+        lines = "\n".join(
+            f"- {name}: {each}" for name, found in mismatches.items() for each in found
+        )
         message = (
             f"topics differ from the catalogue (主题与目录不符):\n{lines}\n"
             "A partition count can never be changed; settings can, by the cluster's administrator."
@@ -77,12 +79,17 @@ def _create(
     admin.wait_for_topics(list(wanted))
 
 
-def _mismatches(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]) -> list[str]:
-    found: list[str] = []
+def _mismatches(
+    admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[str]]:
+    """Return by full name what is not as wanted; a topic that is as wanted has no entry."""
+    found: dict[str, list[str]] = {}
     for description in admin.describe_topics(list(wanted)):
         count = len(description["partitions"])
         if count != PARTITIONS:
-            found.append(f"- {description['name']}: {count} partitions, not {PARTITIONS}")
+            found.setdefault(description["name"], []).append(
+                f"{count} partitions, not {PARTITIONS}"
+            )
     resources = [
         ConfigResource(ConfigResourceType.TOPIC, name, list(settings))
         for name, settings in wanted.items()
@@ -90,9 +97,26 @@ def _mismatches(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]
     described = admin.describe_configs(resources, config_filter="all")["topic"]
     for name, settings in wanted.items():
         actual = {key: entry["value"] for key, entry in described[name].items()}
-        found += [
-            f"- {name}: {key} is {actual.get(key)}, not {value}"
-            for key, value in settings.items()
-            if actual.get(key) != value
-        ]
+        for key, value in settings.items():
+            if actual.get(key) != value:
+                found.setdefault(name, []).append(f"{key} is {actual.get(key)}, not {value}")
     return found
+
+
+def differences(
+    bootstrap_servers: str, catalogue: Iterable[Topic] = TOPICS
+) -> dict[str, list[str]]:
+    """Compare the cluster with the catalogue; return by full name what differs. Changes nothing.
+
+    Raises kafka's own errors when the cluster cannot be reached.
+    """
+    wanted = {topics.name(topic.short_name): topic.settings() for topic in catalogue}
+    with KafkaAdminClient(
+        bootstrap_servers=bootstrap_servers,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        bootstrap_timeout_ms=REQUEST_TIMEOUT_MS,
+    ) as admin:
+        existing = set(admin.list_topics())
+        missing = {name: ["missing (缺失)"] for name in wanted if name not in existing}
+        there = {name: settings for name, settings in wanted.items() if name in existing}
+        return missing | (_mismatches(admin, there) if there else {})

@@ -5,6 +5,7 @@ signals. Delivery, the unit of work, fencing, the changelog and recovery are the
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -193,6 +194,8 @@ def _faust_app(app_id: str, bootstrap: str, data_dir: Path, settings: EngineSett
     return faust.App(
         app_id,
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        # What the group's description calls this worker.
+        broker_client_id=f"{socket.gethostname()}-{data_dir.name}",
         datadir=str(data_dir / "faust"),
         store="memory://",
         web_enabled=False,

@@ -159,7 +159,7 @@ def _progress(partitions: list[tuple[int, PartitionHealth]]) -> Iterator[Metric]
     unit = gauge("stream_unit_number", "Number of the newest committed unit.")
     age = gauge(
         "stream_progress_age_seconds",
-        "Seconds since the last unit; ticks make one about every 30 s at least.",
+        "Seconds since the last unit; it grows while there is nothing to do.",
     )
     stream_time = gauge(
         "stream_time_seconds", "Stream time: the highest append time applied, as a Unix time."

@@ -165,6 +165,8 @@ class Partition:
             while self._open:
                 self._accept(arrived())
                 if not self._may_work() and not self.tick_due:
+                    # Offsets that hold no record are passed without a unit.
+                    self.health.applied = self._merge.applied
                     break
                 wanted = time.monotonic()
                 await self._pacer.turn()

@@ -1,0 +1,151 @@
+"""msctl topics, lag and digest tell the truth about a real system, also by exit code."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+
+from integration_tests.system.support import (
+    publish_rules,
+    submit,
+    view_digest,
+    wait_applied,
+    wait_folded,
+)
+from services.contracts import topics
+from services.contracts.examples import load_example
+from services.contracts.families import FAMILIES
+from services.contracts.topics import PARTITIONS, TOPIC_PREFIX_VARIABLE, TOPICS
+from services.local.run_directory import owned_run_directory
+from services.local.system import INTAKES, LocalSystem
+
+NOT_AS_IT_SHOULD_BE = 7
+SOURCES = 5
+
+
+@pytest.fixture
+def system(kafka_bootstrap: str, redis_url: str, run_directory: Path) -> Iterator[LocalSystem]:
+    """A system of which nothing is started, on topics that are not made yet."""
+    prefix = f"operators-{os.urandom(4).hex()}."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TOPIC_PREFIX_VARIABLE, prefix)
+        with owned_run_directory(run_directory / "run"):
+            made = LocalSystem(run_directory / "run", kafka_bootstrap, redis_url, prefix)
+            try:
+                yield made
+            finally:
+                made.stop()
+
+
+def msctl(bootstrap: str, *arguments: str) -> tuple[int, Any, str]:
+    """Run msctl as a process; return exit code, its JSON and what it said."""
+    command = [sys.executable, "-m", "services.cli.main", *arguments]
+    command += ["--json", "--endpoint", f"kafka={bootstrap}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return ended.returncode, json.loads(ended.stdout or "null"), ended.stderr
+
+
+async def abort(bootstrap: str, topic: str, partition: int) -> None:
+    """Leave a transaction that was taken back at the end of a partition."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, transactional_id=f"abort-{os.urandom(4).hex()}"
+    )
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"taken back", partition=partition)
+        await producer.abort_transaction()
+    finally:
+        await producer.stop()
+
+
+def test_topics_are_compared_with_the_catalogue_and_created_only_when_asked(
+    kafka_bootstrap: str,
+    system: LocalSystem,  # noqa: ARG001  it isolates the names
+) -> None:
+    """Missing, complete, and one that somebody changed."""
+    for _ in range(2):
+        code, rows, said = msctl(kafka_bootstrap, "topics")
+        assert code == NOT_AS_IT_SHOULD_BE
+        assert f"{len(TOPICS)} of {len(TOPICS)} topics" in said
+        assert {row["partitions"] for row in rows} == {0}
+    code, rows, _ = msctl(kafka_bootstrap, "topics", "--create")
+    assert code == 0
+    assert {(row["partitions"], row["replicas"], row["differs"]) for row in rows} == {
+        (PARTITIONS, 1, "")
+    }
+    with KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all") as producer:
+        producer.send(topics.name("complaints.v1"), b"x" * 500, partition=1).get(30)
+    resource = ConfigResource(
+        ConfigResourceType.TOPIC, topics.name("alerts.v1"), {"retention.ms": "1000"}
+    )
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        admin.alter_configs([resource])
+    code, rows, _ = msctl(kafka_bootstrap, "topics")
+    assert code == NOT_AS_IT_SHOULD_BE
+    by_name = {row["topic"]: row for row in rows}
+    assert by_name["alerts.v1"]["differs"] == "retention.ms is 1000, not -1"
+    assert [row["topic"] for row in rows if row["differs"]] == ["alerts.v1"]
+    assert by_name["complaints.v1"]["offsets"] == 1
+    assert by_name["complaints.v1"]["bytes"] > 500
+
+
+def test_lag_and_digest_follow_what_the_workers_have_committed(
+    kafka_bootstrap: str, system: LocalSystem, tmp_path: Path
+) -> None:
+    """Nothing is behind; then the worker is gone, and exactly what came since is."""
+    assert msctl(kafka_bootstrap, "topics", "--create")[0] == 0
+    publish_rules(kafka_bootstrap, max_age_days=36_500)
+    system.start("lifecycle-0", *INTAKES)
+    addresses = system.wait_serving(INTAKES)
+    submit(
+        addresses, *(load_example(family.name, arm) for family in FAMILIES for arm in family.arms)
+    )
+    wait_folded(kafka_bootstrap)
+    wait_applied(kafka_bootstrap)
+    code, rows, _ = msctl(kafka_bootstrap, "lag", "--max-seconds", "0")
+    assert code == 0, rows
+    assert len(rows) == SOURCES * PARTITIONS
+    assert {row["lag"] for row in rows} == {0}
+    assert {row["owner"].partition("@")[0].endswith("-lifecycle-0") for row in rows} == {True}
+
+    system.stop()
+    complaints = topics.name("complaints.v1")
+    with KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all") as producer:
+        for _ in range(3):
+            producer.send(complaints, key=b"k", value=b"no event", partition=3).get(30)
+    asyncio.run(abort(kafka_bootstrap, topics.name("penalties.v1"), 4))
+    code, rows, said = msctl(kafka_bootstrap, "lag", "--behind", "--max-seconds", "0")
+    assert code == NOT_AS_IT_SHOULD_BE
+    assert "has waited" in said
+    assert [(row["topic"], row["partition"], row["lag"]) for row in rows] == [
+        ("complaints.v1", 3, 3)
+    ]
+    assert rows[0]["owner"] is None
+    assert rows[0]["lag_s"] > 0
+
+    code, told, _ = msctl(kafka_bootstrap, "digest", "--entities")
+    assert code == 0
+    seen = view_digest(kafka_bootstrap)
+    assert (told["total"], told["records"]) == (seen.total, seen.records)
+    assert told["digest_by_entity"] == seen.entities
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(json.dumps(told), encoding="utf-8")
+    code, same, _ = msctl(kafka_bootstrap, "digest", "--compare", str(earlier))
+    assert (code, same["partitions"]) == (0, told["partitions"])
+
+    told["total"] = "0" * 64
+    told["partitions"][7] = "0" * 64
+    earlier.write_text(json.dumps(told), encoding="utf-8")
+    code, _, said = msctl(kafka_bootstrap, "digest", "--compare", str(earlier))
+    assert code == NOT_AS_IT_SHOULD_BE
+    assert "partitions 7" in said

@@ -93,6 +93,10 @@ class UnitOutput:
     ``changelog``: keys and whole new values of the state; never a deletion; a key must not begin
     with a zero byte (those are the engine's own).
     ``side``: records for other topics, same partition number.
+    ``local``: the local-only keys to put (or, with None, delete) that follow from ``changelog``, from
+    a step that knows them anyway; together they must leave in the local store just what
+    ``local_index`` would make of each record's old and new value, which the engine then does not
+    ask. None: the engine derives them.
     ``taken``: how many of the given records, counted from the first, this output accounts for;
     None means all. The rest is given again, in the same order and first, with the next call. Use it
     to keep a unit small: a tick with thousands of due keys writes 500 of them and is *not* taken
@@ -102,6 +106,7 @@ class UnitOutput:
     changelog: dict[bytes, bytes] = field(default_factory=dict)
     side: list[SideRecord] = field(default_factory=list)
     taken: int | None = None
+    local: dict[bytes, bytes | None] | None = None
 
 
 class PartitionStep(Protocol):
@@ -127,8 +132,8 @@ class PartitionStep(Protocol):
     ) -> Iterable[tuple[bytes, bytes | None]]:
         """Return the local-only keys to put (or, with None, delete) when ``key`` becomes ``new``.
 
-        Called for every changelog record, live and while recovering, and written in the same
-        WriteBatch. ``old`` is the copy in the local store. Recovery may skip intermediate versions
+        Called for every changelog record while recovering, and live for those of an output without
+        ``local``; written in the same WriteBatch. ``old`` is the copy in the local store. Recovery may skip intermediate versions
         (compaction), so the result of old→new must equal that of old→any→new, and it must depend on
         the arguments alone. A local-only key must not equal any changelog key.
         """

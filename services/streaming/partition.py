@@ -278,6 +278,8 @@ class Partition:
 
     def _prepare(self, output: UnitOutput, meta_value: bytes) -> Prepared:
         """Derive the local-only keys before the commit: a step that fails here leaves no trace."""
+        if output.local is not None:
+            return self.store.prepare_known(output.changelog.items(), output.local, meta_value)
         try:
             with self._timed("prepare"):
                 return self.store.prepare(

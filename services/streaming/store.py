@@ -8,7 +8,7 @@ a tail, which is read again from the changelog.
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,6 +158,19 @@ class PartitionStore:
                 cursor.next()
         cursor.status()
 
+    def prepare_known(
+        self,
+        records: Iterable[tuple[bytes, bytes]],
+        local: Mapping[bytes, bytes | None],
+        meta_value: bytes,
+    ) -> Prepared:
+        """Collect a unit's records and the local-only keys that its step named: nothing is read."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in records:
+            batch.put(key, value)
+        _put_local(batch, local.items())
+        return Prepared(batch, meta_value)
+
     def prepare(self, records: Iterable[tuple[bytes, bytes]], local_index: LocalIndex) -> Prepared:
         """Collect changelog records in order, with their local-only keys, without writing them.
 
@@ -173,11 +186,7 @@ class PartitionStore:
             old = newest.get(key)
             if old is None:
                 old = self.get(key)
-            for local_key, local_value in local_index(key, old, value):
-                if local_value is None:
-                    batch.delete(local_key)
-                else:
-                    batch.put(local_key, local_value)
+            _put_local(batch, local_index(key, old, value))
             newest[key] = value
             batch.put(key, value)
         return Prepared(batch, meta_value)
@@ -256,6 +265,14 @@ class PartitionStore:
         self.position = Position(*json.loads(stored)) if stored else Position()
         self._meta_value = self.get(META_KEY)
         self.meta = Meta() if self._meta_value is None else decode(self._meta_value)
+
+
+def _put_local(batch: WriteBatch, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+    for key, value in changes:
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
 
 
 def _seek_last(cursor: RdictIter, prefix: bytes, start: bytes | None) -> None:

@@ -1,11 +1,13 @@
 """A partition's store in memory, for tests of the pure step: a dict with the engine's rules."""
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from itertools import islice
 
 from services.streaming.interface import SCAN_LIMIT
 
 Index = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes | None]]]
-
 
 class MemoryStore:
     """Implements `streaming.interface.ReadStore`; `commit` plays the engine."""
@@ -14,9 +16,14 @@ class MemoryStore:
         self._index = index
         self.committed: dict[bytes, bytes] = {}
         self.local: dict[bytes, bytes] = {}
+        self._order: list[bytes] = []
         self._staged: dict[bytes, bytes] = {}
         self._staged_local: dict[bytes, bytes | None] = {}
         self.scans = 0
+
+    def load(self, committed: dict[bytes, bytes], local: dict[bytes, bytes]) -> None:
+        """Begin with what another store held."""
+        self.committed, self.local, self._order = committed, local, sorted(local)
 
     def get(self, key: bytes) -> bytes | None:
         """See ReadStore.get."""
@@ -32,17 +39,14 @@ class MemoryStore:
     ) -> Iterator[tuple[bytes, bytes]]:
         """See ReadStore.scan."""
         self.scans += 1
-        merged: dict[bytes, bytes | None] = {**self.local, **self._staged_local}
-        keys = sorted(
-            (k for k, v in merged.items() if k.startswith(prefix) and v is not None),
-            reverse=reverse,
-        )
+        staged = [k for k in self._staged_local if k.startswith(prefix) and k not in self.local]
+        places = range(bisect_left(self._order, prefix), bisect_left(self._order, _above(prefix)))
+        held = (self._order[n] for n in (reversed(places) if reverse else places))
+        keys: Iterable[bytes] = merge(held, sorted(staged, reverse=reverse), reverse=reverse)
         if start is not None:
-            keys = [k for k in keys if (k <= start if reverse else k >= start)]
-        for key in keys[:limit]:
-            value = merged[key]
-            assert value is not None
-            yield key, value
+            keys = (k for k in keys if (k <= start if reverse else k >= start))
+        found = ((key, self._staged_local.get(key, self.local.get(key))) for key in keys)
+        yield from islice(((k, v) for k, v in found if v is not None), limit)
 
     def stage(self, key: bytes, value: bytes) -> None:
         """See ReadStore.stage."""
@@ -58,8 +62,19 @@ class MemoryStore:
         self._staged_local.clear()
         for key, value in changelog.items():
             for local_key, local_value in self._index(key, self.committed.get(key), value):
-                if local_value is None:
-                    self.local.pop(local_key, None)
-                else:
-                    self.local[local_key] = local_value
+                self._put_local(local_key, local_value)
             self.committed[key] = value
+
+    def _put_local(self, key: bytes, value: bytes | None) -> None:
+        if value is not None:
+            if key not in self.local:
+                insort(self._order, key)
+            self.local[key] = value
+        elif self.local.pop(key, None) is not None:
+            del self._order[bisect_left(self._order, key)]
+
+
+def _above(prefix: bytes) -> bytes:
+    """The smallest key above all that begin with a prefix; no prefix here is all 0xff."""
+    trimmed = prefix.rstrip(b"\xff")
+    return trimmed[:-1] + bytes([trimmed[-1] + 1])

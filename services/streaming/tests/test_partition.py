@@ -193,6 +193,21 @@ async def test_backlog_in_bytes_ends_the_room_before_its_records_do(make: Make) 
     assert partition.backlog["events"].has_room(settings)
 
 
+def _index_known(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+    gone = {b"by-value|gone": None} if store.get(b"k") else {b"by-value|gone": b""}
+    return UnitOutput({b"k": b"unindexable"}, local={b"by-value|known": b"", **gone})
+
+
+async def test_index_that_the_step_knows_is_not_derived_again(make: Make) -> None:
+    """What the output says of the local-only keys is written, deletions included."""
+    partition, _, _ = make(_index_known)
+    await work(partition, events(0, [10]))
+    assert partition.store.get(b"by-value|known") == b""
+    assert partition.store.get(b"by-value|gone") == b""
+    await work(partition, events(1, [20]))
+    assert partition.store.get(b"by-value|gone") is None
+
+
 async def test_partition_made_again_continues_where_the_state_is(make: Make) -> None:
     """Positions come from META in the state, never from the group."""
     partition, _, _ = make(keep_all)

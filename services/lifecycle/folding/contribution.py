@@ -5,6 +5,7 @@ contribution out and putting the new one in, so a counter is never bumped and a 
 withdrawal or a late fact needs no code of its own.
 """
 
+import zlib
 from collections import Counter as Multiset
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -44,14 +45,25 @@ class Contribution:
 EMPTY = Contribution()
 
 
-def slot_key(slot: state_pb2.Slot) -> str:
-    """Text form of a slot's key; unique because a source system's name holds no `|`."""
-    return f"{slot.source_system}|{slot.source_record_id}"
+def _mark_of(matter_id: str) -> str:
+    """Eight hexadecimal digits that tell the matters of one slot apart."""
+    return f"{zlib.crc32(matter_id.encode()):08x}"
+
+
+def slot_key(slot: state_pb2.Slot, matter_mark: str) -> str:
+    """Text form of a slot's key in one matter; a source system's name holds no `|`.
+
+    A record that was moved stands in two matters until the old one is left. Both make entries of
+    the same list, order and slot: without the matter they would be one, and leaving the old matter
+    would take away what the new one states.
+    """
+    return f"{slot.source_system}|{slot.source_record_id}|{matter_mark}"
 
 
 def facts_of(matter: state_pb2.MatterState, day_of: DayOf) -> list[tuple[Fact, int, str, Any]]:
     """Standing facts of a matter with arm number, family and body, in folding order."""
     facts = []
+    mark = _mark_of(matter.matter_id)
     for slot in matter.slots:
         if slot.disposition != DISPOSITION_ASSERTED:
             continue
@@ -67,7 +79,7 @@ def facts_of(matter: state_pb2.MatterState, day_of: DayOf) -> list[tuple[Fact, i
             arm=arm,
             event_time_ms=time_ms,
             day=day_of(time_ms),
-            slot_key=slot_key(slot),
+            slot_key=slot_key(slot, mark),
             event_id=envelope.event_id,
             matter_id=matter.matter_id,
         )

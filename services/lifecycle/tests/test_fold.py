@@ -155,6 +155,39 @@ def test_capped_list_refills_from_index_when_a_shown_fact_is_withdrawn() -> None
     ]
 
 
+@pytest.mark.parametrize("unit", [1, 3])
+@pytest.mark.parametrize(
+    ("family", "arm"),
+    [
+        ("complaints", "complaint_received"),
+        ("inspections", "inspection_completed"),
+        ("registration", "entity_established"),
+    ],
+)
+def test_fact_moved_to_another_matter_stays_in_the_lists(family: str, arm: str, unit: int) -> None:
+    """A correction that changes the matter alone leaves what the new matter states in the lists.
+
+    Until the old matter is left both of them hold the fact at the same moment.
+    """
+    base = example(family, arm)
+    moved = [
+        prepared(base, version=1, matter="test/old", day=1),
+        prepared(base, version=2, matter="test/new", day=1),
+        prepared(
+            base,
+            version=2,
+            matter="test/old",
+            day=1,
+            disposition=envelope_pb2.DISPOSITION_MOVED,
+        ),
+    ]
+    partition = Partition().fold_all(moved, unit=unit)
+    straight = Partition().fold_all([prepared(base, version=2, matter="test/new", day=1)])
+    assert partition.entity() == straight.entity()
+    listed = [key for key in partition.store.local if key.startswith(b"\x01l|")]
+    assert listed == [key for key in straight.store.local if key.startswith(b"\x01l|")]
+
+
 def test_conflicting_content_under_one_version_is_refused_and_changes_nothing() -> None:
     """Of two contents under one version the first holds; the other is an invalid event."""
     first = prepared(example("complaints", "complaint_received"), day=1)

@@ -132,10 +132,14 @@ class _Judgement:
         return judged[-EVALUATED_DAYS_MAX:]
 
     def _due_days(self) -> Iterator[int]:
-        """Days for which the changed matter's own dates make the rule look."""
-        if not self.rule.row.due or self.matter_id != self.change.matter_id:
+        """Days for which the subject's own dates make the rule look.
+
+        Also where another matter changed: a licence that is cancelled with hindsight no longer
+        replaced the one whose date has passed meanwhile.
+        """
+        if not self.rule.row.due or self.matter_id is None:
             return
-        matter = self.view.matter(self.change.matter_id)
+        matter = self.view.matter(self.matter_id)
         for anchor, anchor_day in () if matter is None else matter.anchors:
             for due in self.rule.row.due:
                 if due.anchor == anchor:

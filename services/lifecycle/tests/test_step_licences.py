@@ -177,6 +177,23 @@ def test_of_two_licences_that_both_run_out_the_later_one_is_announced() -> None:
     assert _open(bench) == {(EXPIRING, "matter:test/l2:2026-01-21")}
 
 
+def test_licence_cancelled_with_hindsight_no_longer_hides_the_one_whose_date_has_passed() -> None:
+    """The warning of a last day stands whether the other licence's end came before or after it."""
+    opened = []
+    for known_on_day in (24, 27):
+        bench = _fed(
+            _licence("licence_granted", -300, until=56, number=1),
+            _licence("licence_granted", -300, until=900, number=2),
+            day=0,
+        )
+        for day in range(1, 30):
+            if day == known_on_day:
+                bench.feed(_licence("licence_cancelled", 22, number=2), day=day)
+            bench.tick(day)
+        opened.append(_open(bench))
+    assert opened[0] == opened[1] == {(EXPIRING, "matter:test/l1:2026-02-26")}
+
+
 def test_warning_of_the_last_day_is_over_when_the_business_is_struck_off() -> None:
     """Nobody renews the licence of a business that ceased; taken back, the warning stands again."""
     bench = _fed(_licence("licence_granted", -300, until=20), day=0)

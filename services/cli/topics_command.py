@@ -68,7 +68,7 @@ def _rows(bootstrap_servers: str, wrong: dict[str, list[str]]) -> list[dict[str,
     for tp in there:
         partitions[tp.topic] += 1
         held[tp.topic] += ends[tp] - begins[tp]
-    size, replicas = _on_disk(bootstrap_servers, list(partitions))
+    size, replicas = on_disk(bootstrap_servers, list(partitions))
     rows: list[dict[str, Any]] = []
     for topic in TOPICS:
         name = topics.name(topic.short_name)
@@ -89,7 +89,7 @@ def _rows(bootstrap_servers: str, wrong: dict[str, list[str]]) -> list[dict[str,
     return rows
 
 
-def _on_disk(bootstrap_servers: str, names: list[str]) -> tuple[dict[str, int], dict[str, int]]:
+def on_disk(bootstrap_servers: str, names: list[str]) -> tuple[dict[str, int], dict[str, int]]:
     """Return by topic the bytes of all replicas and how many replicas a partition has, at most."""
     size: dict[str, int] = defaultdict(int)
     copies: dict[tuple[str, int], int] = defaultdict(int)

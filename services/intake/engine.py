@@ -7,6 +7,7 @@ that is the receipt: racing instances see one order of the log, so they answer a
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -15,6 +16,7 @@ from market_supervision.intake.v1.intake_pb2 import Receipt
 
 from services.contracts.families import Family, FamilyEvent
 from services.intake import refusals
+from services.intake.metrics import IntakeFigures
 from services.intake.pipeline import Pipeline, Prepared
 from services.intake.placement import Entry, SourceKey
 from services.intake.publisher import Acknowledged, NotSent, Publisher, PublishResult
@@ -100,8 +102,7 @@ class IntakeEngine:
         self._settings = settings
         self._flights: dict[SourceKey, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._events_under_way = 0
-        self._bytes_under_way = 0
+        self.figures = IntakeFigures()
         self._defect: IndexHoleError | None = None
         self._defect_found = asyncio.Event()
         self.is_ready = False
@@ -132,7 +133,9 @@ class IntakeEngine:
         deadline = asyncio.get_running_loop().time() + self._settings.answer_seconds_max
         while unsettled:
             unsettled = await self._round(unsettled, outcomes, deadline)
-        return [outcome for outcome in outcomes if outcome is not None]
+        settled = [outcome for outcome in outcomes if outcome is not None]
+        self.figures.settled(settled)
+        return settled
 
     async def _round(
         self, unsettled: Sequence[_Open], outcomes: list[Outcome | None], deadline: float
@@ -179,19 +182,22 @@ class IntakeEngine:
 
     def _admit(self, prepared: Prepared) -> bool:
         size = prepared.record.size_bytes()
-        settings = self._settings
+        settings, figures = self._settings, self.figures
         if (
-            self._events_under_way >= settings.events_under_way_max
-            or self._bytes_under_way + size > settings.bytes_under_way_max
+            figures.events_under_way >= settings.events_under_way_max
+            or figures.bytes_under_way + size > settings.bytes_under_way_max
         ):
             return False
-        self._events_under_way += 1
-        self._bytes_under_way += size
+        figures.events_under_way += 1
+        figures.bytes_under_way += size
         return True
 
     async def _fly(self, flight: _Flight, mine: Sequence[Prepared]) -> None:
         try:
+            began = time.monotonic()
             results = await self._publisher.publish([prepared.record for prepared in mine])
+            self.figures.publish_seconds.observe(time.monotonic() - began)
+            self.figures.published += len(mine)
             await self._read_past(results)
             entries = self._index.find([prepared.key for prepared in mine])
             for prepared, result, entry in zip(mine, results, entries, strict=True):
@@ -206,8 +212,8 @@ class IntakeEngine:
                 unknown = refusals.outcome_unknown("the intake failed while publishing")
                 flight.outcomes.setdefault(prepared.key, unknown)
                 del self._flights[prepared.key]
-                self._events_under_way -= 1
-                self._bytes_under_way -= prepared.record.size_bytes()
+                self.figures.events_under_way -= 1
+                self.figures.bytes_under_way -= prepared.record.size_bytes()
             flight.done.set_result(None)
 
     async def _read_past(self, results: Sequence[PublishResult]) -> None:

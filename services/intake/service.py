@@ -23,6 +23,7 @@ from services.intake.filing import Filing
 from services.intake.index import IndexIdentity, IndexLockedError, IntakeIndex
 from services.intake.index_feeding import IndexFeeder
 from services.intake.links import Links
+from services.intake.metrics import IntakeMetrics
 from services.intake.mover import Mover
 from services.intake.pipeline import Pipeline
 from services.intake.publisher import KafkaPublisher, PublisherSettings
@@ -31,6 +32,7 @@ from services.intake.tail import Reading, ReplayReader, TopicTail, TopicTruncate
 from services.runtime.clock import now_ms
 from services.runtime.grpc_server import GrpcServer
 from services.runtime.logging import configure_logging, get_logger
+from services.runtime.monitor import Condition, start_monitor
 from services.runtime.settings import (
     ConfigurationError,
     GrpcServerSettings,
@@ -92,6 +94,13 @@ async def _serve(
     intake = await Intake.start(family, settings)
     server = GrpcServer(settings.server, service=family.name)
     server.add_service(descriptor, register, IntakeServicer(family.name, intake.engine, messages))
+    engine = intake.engine
+
+    def condition() -> Condition:
+        return Condition(live=True, ready=engine.is_ready and not stopping.is_set())
+
+    metrics = IntakeMetrics(engine.figures, lambda: engine.is_ready)
+    start_monitor(settings.metrics, family.name, condition, metrics, server.figures)
     await server.start()
     working = asyncio.create_task(intake.run(server))
     stopped = asyncio.create_task(stopping.wait())

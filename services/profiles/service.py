@@ -15,6 +15,7 @@ from services.contracts.key_schemes import load_key_schemes
 from services.profiles.alert_servicer import AlertServicer
 from services.profiles.cursor import CursorSigner
 from services.profiles.cursor_key import cursor_key
+from services.profiles.metrics import ProfilesMetrics
 from services.profiles.profile_servicer import EntityProfileServicer
 from services.profiles.settings import ProfilesSettings
 from services.profiles.timeline_log import TimelineLog
@@ -25,6 +26,7 @@ from services.readmodel.reader import ReadModelReader
 from services.runtime.clock import utc_now
 from services.runtime.grpc_server import GrpcServer
 from services.runtime.logging import get_logger
+from services.runtime.monitor import start_monitor
 
 READY_POLL_SECONDS = 0.5
 TOPIC_CHECK_SECONDS = 10.0
@@ -62,10 +64,12 @@ async def run(settings: ProfilesSettings, stop: asyncio.Event) -> None:
             alert_service_pb2_grpc.add_AlertServiceServicer_to_server,
             AlertServicer(reader, watches),
         )
+        metrics = ProfilesMetrics(watches)
+        start_monitor(settings.metrics, "profiles", metrics.condition, metrics, server.figures)
         await server.start()
         try:
             await _until_stop_or_failure(
-                stop, watches.run(), _report_health(server, reader), _check_topic(watches)
+                stop, watches.run(), _report_health(server, reader, metrics), _check_topic(watches)
             )
         finally:
             watches.close()
@@ -89,7 +93,9 @@ async def _until_stop_or_failure(stop: asyncio.Event, *works: Coroutine[None, No
             raise outcome
 
 
-async def _report_health(server: GrpcServer, reader: ReadModelReader) -> None:
+async def _report_health(
+    server: GrpcServer, reader: ReadModelReader, metrics: ProfilesMetrics
+) -> None:
     serving = False
     while True:
         try:
@@ -101,7 +107,7 @@ async def _report_health(server: GrpcServer, reader: ReadModelReader) -> None:
         if ready != serving:
             log.info("readiness_changed", ready=ready)
             await server.set_serving(serving=ready)
-            serving = ready
+            serving = metrics.ready = ready
         await asyncio.sleep(READY_POLL_SECONDS)
 
 

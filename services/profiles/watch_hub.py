@@ -76,6 +76,12 @@ class WatchHub:
         self._subscribers: set[Subscriber] = set()
         self.positions = positions
         self.closing = False
+        self.fell_behind = 0
+
+    @property
+    def subscribers(self) -> int:
+        """How many are on the tail."""
+        return len(self._subscribers)
 
     async def run(self) -> None:
         """Read until cancelled. An error of the log is raised: the process ends with it."""
@@ -86,6 +92,7 @@ class WatchHub:
                 subscriber.offer(batch)
                 if subscriber.behind:
                     self._subscribers.discard(subscriber)
+                    self.fell_behind += 1
                     log.info("subscriber_behind", subscribers=len(self._subscribers))
 
     def join(self, subscriber: Subscriber) -> bool:

@@ -11,7 +11,11 @@ from services.profiles.cursor import Cursor, CursorSigner, Positions
 from services.profiles.settings import WatchSettings
 from services.profiles.watch_hub import WatchHub
 from services.profiles.watch_session import Send, WatchSession
-from services.runtime.errors import CursorOutOfRangeError, TooManyStreamsError
+from services.runtime.errors import (
+    CursorOutOfRangeError,
+    SubscriberTooSlowError,
+    TooManyStreamsError,
+)
 from services.runtime.logging import get_logger
 from services.runtime.topic_ids import topic_ids
 
@@ -46,6 +50,25 @@ class Watches:
         self._signer = signer
         self._reader_slots = asyncio.Semaphore(settings.readers_max)
         self._open = 0
+        self.opened = 0
+        """Watches opened since the start."""
+        self.cut = 0
+        """Watches ended because the subscriber took nothing for too long."""
+
+    @property
+    def open_now(self) -> int:
+        """Watches open now."""
+        return self._open
+
+    @property
+    def following(self) -> int:
+        """Those of them that are on the shared tail; the others read the past."""
+        return self._hub.subscribers
+
+    @property
+    def fell_behind(self) -> int:
+        """How often a subscriber fell off the tail since the start."""
+        return self._hub.fell_behind
 
     @classmethod
     async def open(
@@ -96,6 +119,7 @@ class Watches:
                 f"{self._open} watches are open, which is the limit", "订阅流数量已达上限"
             )
         self._open += 1
+        self.opened += 1
         try:
             positions = await self._start(filter_digest, cursor, earliest=earliest)
             session = WatchSession(
@@ -108,6 +132,9 @@ class Watches:
                 send=send,
             )
             await session.run()
+        except SubscriberTooSlowError:
+            self.cut += 1
+            raise
         finally:
             self._open -= 1
 

@@ -14,6 +14,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from services.projection import mapping
+from services.projection.metrics import ProjectionFigures
 from services.projection.source import CommittedSource, Place, PositionLostError, passes
 from services.readmodel.connection import TRANSIENT_ERRORS
 from services.readmodel.generations import GenerationCleaner
@@ -25,6 +26,8 @@ from services.runtime.logging import get_logger
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 2.0
 POLL_TIMEOUT_MS = 100
+ENDS_INTERVAL_SECONDS = 2.0
+"""How often the ends of what is projected are asked for, to show the lag."""
 
 log = get_logger(__name__)
 
@@ -57,6 +60,7 @@ class Projector:
         self._cleaned = False
         self._attached = False
         self._trouble = False
+        self.figures = ProjectionFigures(self._in_redis, self._goals)
         self.complete = asyncio.Event()
         """Set once every partition of this process was complete; stays set."""
 
@@ -69,6 +73,7 @@ class Projector:
         backoff = BACKOFF_SECONDS_MIN
         try:
             while not stop.is_set():
+                self.figures.loop_alive = time.monotonic()
                 if watching.done():
                     watching.result()
                 try:
@@ -94,16 +99,18 @@ class Projector:
         self._in_redis = await self._writer.positions(self._partitions)
         self._goals = await self._source.projected_ends()
         self._done.clear()
+        self.figures.complete = False
+        self.figures.positions, self.figures.ends = self._in_redis, self._goals
         for place, position in self._in_redis.items():
             self._go_to(place, position)
-        self._attached = True
+        self._attached = self.figures.attached = True
         self._trouble = False
         behind = sum(self._goals[at] - (position or 0) for at, position in self._in_redis.items())
         log.info("read_model_attached", generation=self._keys.generation, offsets_behind=behind)
 
     def _detach(self, error: Exception) -> None:
         """Say once that Redis or Kafka is away; what was in flight is read again."""
-        self._attached = False
+        self._attached = self.figures.attached = False
         if not self._trouble:
             log.warning("read_model_detached", error=f"{type(error).__name__}: {error}")
         self._trouble = True
@@ -125,7 +132,9 @@ class Projector:
             if (batch := await self._batch(place, polled.get(place, ()))) is not None
         ]
         if batches:
+            began = time.monotonic()
             await self._write(batches)
+            self.figures.wrote(sum(map(len, polled.values())), time.monotonic() - began)
         if self._heads is not None:
             heads, self._heads = self._heads, None
             await self._publish(heads)
@@ -157,6 +166,9 @@ class Projector:
         """Go to where Redis is; completeness now reaches as far as the log does today."""
         await self._writer.register()
         ends = await self._source.projected_ends()
+        self.figures.complete = False
+        self.figures.ends = ends
+        self.figures.rewinds += len(found)
         for place, position in found.items():
             log.warning("position_moved", partition=place[0], topic=place[1], position=position)
             self._in_redis[place] = position
@@ -173,15 +185,20 @@ class Projector:
         if len(self._done) < len(self._partitions) * len(TOPICS_READ):
             return
         self.complete.set()
+        self.figures.complete = True
         if await self._writer.promote() and not self._cleaned:
             self._cleaned = not await self._cleaner.step()
 
     async def _watch_heads(self) -> None:
         """Ask for the ends of the source topics again and again; the loop publishes the answer."""
+        asked = 0.0
         while True:
             started = time.monotonic()
             try:
                 self._heads = await self._source.heads()
+                if self._attached and started - asked >= ENDS_INTERVAL_SECONDS:
+                    self.figures.ends = await self._source.projected_ends()
+                    asked = started
             except KafkaError as error:
                 # While the broker is away nothing is published, and answers say how old they are.
                 if not passes(error):

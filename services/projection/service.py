@@ -9,6 +9,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from services.contracts import topics
+from services.projection.metrics import ProjectionMonitor
 from services.projection.projector import Projector
 from services.projection.settings import ProjectionSettings
 from services.projection.source import CommittedSource, PositionLostError
@@ -18,6 +19,7 @@ from services.readmodel.keys import Keys, generation_name
 from services.readmodel.positions import TOPICS_READ
 from services.readmodel.writer import ReadModelWriter
 from services.runtime.logging import get_logger
+from services.runtime.monitor import start_monitor
 from services.runtime.topic_ids import topic_ids
 
 REDIS_WAIT_SECONDS = 1.0
@@ -28,13 +30,16 @@ log = get_logger(__name__)
 async def run(settings: ProjectionSettings, stop: asyncio.Event) -> None:
     """Project until ``stop``; topics that are created anew get a new generation.
 
-    Raises UnsafeRedisError when Redis may evict keys, and what `Projector.run` raises.
+    Raises UnsafeRedisError when Redis may evict keys, ConfigurationError when metrics cannot be
+    served where the settings say, and what `Projector.run` raises.
     """
+    monitor = ProjectionMonitor()
+    start_monitor(settings.metrics, "projection", monitor.condition, monitor)
     client = connect(settings.redis_url)
     try:
         await _wait_for_safe_redis(client, stop)
         while not stop.is_set():
-            await _project_generation(settings, client, stop)
+            await _project_generation(settings, client, stop, monitor)
     finally:
         await client.aclose()
         if settings.ready_file is not None:
@@ -42,7 +47,7 @@ async def run(settings: ProjectionSettings, stop: asyncio.Event) -> None:
 
 
 async def _project_generation(
-    settings: ProjectionSettings, client: Redis, stop: asyncio.Event
+    settings: ProjectionSettings, client: Redis, stop: asyncio.Event, monitor: ProjectionMonitor
 ) -> None:
     """Project one generation until ``stop`` or until a topic was created anew."""
     ids = await _ids(settings)
@@ -57,6 +62,7 @@ async def _project_generation(
         poll_records_max=settings.poll_records_max,
         heads_interval_seconds=settings.heads_interval_seconds,
     )
+    monitor.figures = projector.figures
     over = asyncio.Event()
     helpers = [
         asyncio.create_task(_forward(stop, over)),

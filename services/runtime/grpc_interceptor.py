@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
+from services.runtime.call_metrics import CallFigures
 from services.runtime.errors import InternalError, MessageTooLargeError, ServiceError, status_of
 from services.runtime.logging import get_logger, origin_of
 
@@ -31,9 +32,12 @@ class StatusInterceptor(aio.ServerInterceptor):
     single answer that takes longer than ``unary_seconds_max`` ends with DEADLINE_EXCEEDED.
     """
 
-    def __init__(self, *, message_bytes_max: int, unary_seconds_max: float) -> None:
+    def __init__(
+        self, *, message_bytes_max: int, unary_seconds_max: float, figures: CallFigures
+    ) -> None:
         self._message_bytes_max = message_bytes_max
         self._unary_seconds_max = unary_seconds_max
+        self._figures = figures
 
     async def intercept_service(
         self,
@@ -63,7 +67,7 @@ class StatusInterceptor(aio.ServerInterceptor):
 
     def _single_answer(self, method: str, behaviour: Any, request_streaming: bool) -> Any:  # noqa: FBT001 - mirrors the handler's own flag
         async def answer(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
-            async with self._reporting(method, context):
+            async with self._reporting(method, context, streaming=False):
                 if request_streaming:
                     return await behaviour(self._checked_stream(request), context)
                 self._check_size(request)
@@ -91,14 +95,14 @@ class StatusInterceptor(aio.ServerInterceptor):
             async def generate(
                 request: Any, context: aio.ServicerContext[Any, Any]
             ) -> AsyncIterator[Any]:
-                async with self._reporting(method, context):
+                async with self._reporting(method, context, streaming=True):
                     async for response in behaviour(checked(request), context):
                         yield response
 
             return generate
 
         async def write(request: Any, context: aio.ServicerContext[Any, Any]) -> None:
-            async with self._reporting(method, context):
+            async with self._reporting(method, context, streaming=True):
                 await behaviour(checked(request), context)
 
         return write
@@ -119,22 +123,32 @@ class StatusInterceptor(aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _reporting(
-        self, method: str, context: aio.ServicerContext[Any, Any]
+        self, method: str, context: aio.ServicerContext[Any, Any], *, streaming: bool
     ) -> AsyncIterator[None]:
+        began = self._figures.begun(method)
+        code = grpc.StatusCode.OK
         try:
             yield
         except ServiceError as error:
+            code = error.code
             # Not its text: that may quote a request.
             log.info("call_refused", method=method, code=error.code.name, kind=type(error).__name__)
             await abort(context, error)
-        except (asyncio.CancelledError, GeneratorExit, aio.AbortError):
+        except (asyncio.CancelledError, GeneratorExit):
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except aio.AbortError:
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
+            code = grpc.StatusCode.INTERNAL
             log.error("call_failed", method=method, **origin_of(error))  # noqa: TRY400 - not its text
             await abort(
                 context,
                 InternalError("internal error; the operator's log has it", "系统内部错误，已记录"),
             )
+        finally:
+            self._figures.ended(method, code.name, began, streaming=streaming)
 
 
 async def abort(context: aio.ServicerContext[Any, Any], error: ServiceError) -> None:

@@ -11,6 +11,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.runtime.call_metrics import CallFigures
 from services.runtime.grpc_interceptor import StatusInterceptor
 from services.runtime.logging import get_logger
 from services.runtime.settings import ConfigurationError, GrpcServerSettings
@@ -50,6 +51,8 @@ class GrpcServer:
         self._service = service
         self.port = 0
         """The bound port, once started."""
+        self.figures = CallFigures()
+        """Its calls, for the process's metrics."""
         self._names: list[str] = []
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
@@ -57,6 +60,7 @@ class GrpcServer:
                 StatusInterceptor(
                     message_bytes_max=settings.message_bytes_max,
                     unary_seconds_max=settings.unary_seconds_max,
+                    figures=self.figures,
                 )
             ],
             options=[

@@ -5,11 +5,11 @@ moment ago, never all of them of one moment. Nothing here is touched per record,
 """
 
 import time
-from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from services.runtime.histogram import Histogram
 from services.streaming.meta import Applied
 
 PHASES = ("wait", "step", "prepare", "commit", "local")
@@ -18,22 +18,6 @@ step; deriving local keys; the transaction; the write to RocksDB."""
 
 UNIT_SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds of the buckets of unit times; an idle unit takes 3 ms, one of 500 records 100."""
-
-
-class Histogram:
-    """Counts of observed seconds by bucket; the last bucket has no upper bound."""
-
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: tuple[float, ...] = UNIT_SECONDS_BOUNDS) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one observation (about half a microsecond)."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.sum += seconds
 
 
 @dataclass(slots=True)
@@ -45,7 +29,7 @@ class PartitionTotals:
     written: dict[str, int] = field(default_factory=dict)
     """Records of committed units by topic, META included."""
     phases: dict[str, Histogram] = field(
-        default_factory=lambda: {phase: Histogram() for phase in PHASES}
+        default_factory=lambda: {phase: Histogram(UNIT_SECONDS_BOUNDS) for phase in PHASES}
     )
 
     def wrote(self, topic: str, records: int) -> None:

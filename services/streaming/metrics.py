@@ -14,7 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from services.streaming.health import EngineHealth, Histogram, PartitionHealth, WorkerState
+from services.streaming.health import EngineHealth, PartitionHealth, WorkerState
 
 
 class EngineCollector(Collector):
@@ -89,17 +89,8 @@ class EngineCollector(Collector):
             for topic, count in sorted(totals.written.copy().items()):
                 written.add_metric([label, topic], count)
             for phase, histogram in totals.phases.items():
-                seconds.add_metric([label, phase], *buckets(histogram))
+                seconds.add_metric([label, phase], *histogram.buckets())
         yield from (units, records, written, seconds)
-
-
-def buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
-    """Return a histogram's cumulated buckets and sum, as Prometheus wants them."""
-    cumulated, total = [], 0
-    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
-        total += count
-        cumulated.append(("+Inf" if bound == float("inf") else repr(bound), float(total)))
-    return cumulated, histogram.sum
 
 
 def _recovery(partitions: list[tuple[int, PartitionHealth]]) -> Iterator[Metric]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from integration_tests.nemesis.catalogue import CATALOGUE
-from integration_tests.nemesis.round import Result, run_round
+from integration_tests.nemesis.plan import Result
+from integration_tests.nemesis.round import run_round
 from services.local.kafka import LocalKafka
 
 SEED = int(os.environ.get("NEMESIS_SEED", "7"))

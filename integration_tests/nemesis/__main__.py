@@ -1,15 +1,17 @@
 """Run the catalogue: `make chaos ARGS="--rows T02,T08 --seed 7 --rounds 1 --resume"`."""
 
 import argparse
+import logging
 import random
 import sys
 import uuid
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from integration_tests.nemesis.catalogue import CATALOGUE, Row
+from integration_tests.nemesis.catalogue import CATALOGUE
+from integration_tests.nemesis.plan import Result, Row
 from integration_tests.nemesis.report import passed_already, table, write_page
-from integration_tests.nemesis.round import Result, run_round
+from integration_tests.nemesis.round import run_round
 from services.local.errors import AlreadyRunningError
 from services.local.kafka import LocalKafka
 from services.local.run_directory import owned_run_directory, remove_abandoned
@@ -41,6 +43,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the rows; return 0 when every round passed."""
     given = arguments()
+    for name in ("aiokafka", "kafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
     rows = [CATALOGUE[name.strip()] for name in given.rows.split(",")]
     if given.resume:

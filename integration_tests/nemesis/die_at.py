@@ -11,17 +11,18 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from aiokafka import AIOKafkaProducer
 
 from integration_tests.nemesis.wrapping import begin_life, run_wrapped
 from services.lifecycle.step import LifecycleStep
 from services.streaming.store import PartitionStore
+from services.streaming.unit_of_work import PartitionProducer
 
 UNITS = (2, 12)
+
+Commit = Callable[[], Awaitable[None]]
 
 
 def _die() -> None:
@@ -45,34 +46,50 @@ def folded(units: int) -> None:
 
 def acknowledged(units: int) -> None:
     """Die when everything of a unit is acknowledged and the commit is about to be asked for."""
-    commit = AIOKafkaProducer.commit_transaction
     left = [units]
 
-    async def patched(self: AIOKafkaProducer) -> None:
-        left[0] -= 1
-        if left[0] <= 0:
-            _die()
-        await commit(self)
+    def around(commit: Commit) -> Commit:
+        async def patched() -> None:
+            left[0] -= 1
+            if left[0] <= 0:
+                _die()
+            await commit()
 
-    AIOKafkaProducer.commit_transaction = patched
+        return patched
+
+    _patch_commits(around)
 
 
 def committed(units: int) -> None:
     """Die when a unit is committed, before the local store is told of it."""
-    commit, apply = AIOKafkaProducer.commit_transaction, PartitionStore.apply
+    apply = PartitionStore.apply
     left = [units]
 
-    async def counted(self: AIOKafkaProducer) -> None:
-        await commit(self)
-        left[0] -= 1
+    def around(commit: Commit) -> Commit:
+        async def patched() -> None:
+            await commit()
+            left[0] -= 1
+
+        return patched
 
     def patched(self: PartitionStore, *arguments: Any, **named: Any) -> None:
         if left[0] <= 0:
             _die()
         apply(self, *arguments, **named)
 
-    AIOKafkaProducer.commit_transaction = counted
+    _patch_commits(around)
     PartitionStore.apply = patched  # type: ignore[method-assign]
+
+
+def _patch_commits(around: Callable[[Commit], Commit]) -> None:
+    """Patch the producer of each partition when it has started: its class is guarded by a hash."""
+    fence = PartitionProducer.fence
+
+    async def patched(self: PartitionProducer) -> None:
+        await fence(self)
+        self._producer.commit_transaction = around(self._producer.commit_transaction)
+
+    PartitionProducer.fence = patched  # type: ignore[method-assign]
 
 
 HOOKS: tuple[Callable[[int], None], ...] = (folded, acknowledged, committed)

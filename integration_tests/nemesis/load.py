@@ -7,12 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from integration_tests.nemesis.readers import Querier, Subscriber, subscribers
+from integration_tests.nemesis.readers import (
+    FILTERS,
+    ForgetfulSubscriber,
+    Querier,
+    Subscriber,
+    subscribers,
+)
 from integration_tests.nemesis.stage import Stage
 from integration_tests.nemesis.submissions import Item
 from integration_tests.nemesis.submitters import CLIENTS_A_FAMILY, FamilyClient, Tally, clients
 from services.local.waiting import poll_until
 
+RESTLESS_SECONDS = 0.15
 SETTLE_SECONDS = 120.0
 """After the last fault every client is to be told what became of its events within this."""
 
@@ -27,6 +34,20 @@ class LoadShape:
     """Events a second, while the intakes keep up."""
     subscribers: int = 3
     queriers: int = 2
+    query_pause_s: float = 0.1
+    """Mean time between two queries of one querier."""
+    restless: bool = False
+    """Subscribers cut their own connections every moment."""
+    forgetful: bool = False
+    """One further subscriber keeps only every third cursor, and drops what comes twice."""
+    late_share: float = 0.0
+    """Share of the events that come last of all, up to two years after they happened."""
+    untold_share: float = 0.0
+    """Share of the events that are never told."""
+    hot_share: float = 0.0
+    """Share of the events that are about one entity."""
+    deadly: tuple[str, ...] = ()
+    """Source records that a planted bug in the worker stumbles over."""
 
 
 class Load(threading.Thread):
@@ -40,9 +61,13 @@ class Load(threading.Thread):
         self.history = directory / "history.jsonl"
         self.answers = directory / "answers.jsonl"
         self.tally = Tally()
-        self.subscribers: list[Subscriber] = subscribers(stage, directory, shape.subscribers)
+        pause = RESTLESS_SECONDS if shape.restless else 0.0
+        self.subscribers = subscribers(stage, directory, shape.subscribers, pause, seed)
+        if shape.forgetful:
+            self.subscribers.append(ForgetfulSubscriber(stage, "forgetful", FILTERS[0], None))
         self.queriers = [
-            Querier(stage, self.tally, seed, f"q{n}", self.answers) for n in range(shape.queriers)
+            Querier(stage, self.tally, seed, f"q{n}", self.answers, shape.query_pause_s)
+            for n in range(shape.queriers)
         ]
         self.fed = 0
         """Events given to the clients."""
@@ -75,16 +100,21 @@ class Load(threading.Thread):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _feed(self) -> None:
-        by_family: dict[str, list[FamilyClient]] = {}
-        for client in self._clients:
-            by_family.setdefault(client.family, []).append(client)
         began = time.monotonic()
         for number, item in enumerate(self._items):
-            # By entity: what is said of one entity is said by one client, in order.
-            client = by_family[item.family][hash_of(item.entity) % CLIENTS_A_FAMILY]
-            client.queue.append(item)
+            self._client_of(item).queue.append(item)
             self.fed = number + 1
             await asyncio.sleep(max(0.0, began + number / self._shape.rate - time.monotonic()))
+
+    def send_again(self) -> None:
+        """Have everything that was acknowledged sent once more; the receipts must be the same."""
+        for item in list(self.tally.acknowledged):
+            self._client_of(item).queue.append(item)
+
+    def _client_of(self, item: Item) -> FamilyClient:
+        """Return the client of an entity: what is said of it is said by one client, in order."""
+        own = [client for client in self._clients if client.family == item.family]
+        return own[hash_of(item.entity) % CLIENTS_A_FAMILY]
 
     @property
     def settled(self) -> bool:

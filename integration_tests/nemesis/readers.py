@@ -7,6 +7,7 @@ whatever happened; a querier asks again. What either must never be told is a vio
 import asyncio
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ PAUSE_SECONDS = 0.2
 QUERY_SECONDS = 8.0
 QUERIES_A_CHANNEL = 50
 RECEIPT_SHARE = 0.2
+CUTS_A_CHANNEL = 30
 AGAIN = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -46,7 +48,19 @@ FILTERS = (AlertFilter(), AlertFilter(severities=[SEVERITY_ORANGE, SEVERITY_RED]
 class Subscriber:
     """One alert subscriber: from the first record on, with its cursor ever after."""
 
-    def __init__(self, stage: Stage, name: str, wanted: AlertFilter, file: Path) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        name: str,
+        wanted: AlertFilter,
+        file: Path | None,
+        cut_s: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """``cut_s``: mean time after which it cuts its own connection; 0: never.
+
+        ``file``: its recording for the judge; None: it keeps none.
+        """
         self.name, self.file = name, file
         self.records: list[str] = []
         """Ids of the records delivered, in order."""
@@ -54,8 +68,10 @@ class Subscriber:
         self.violations: list[str] = []
         self._stage, self._wanted = stage, wanted
         self.cursor = ""
-        self._recording = RecordingWriter(file)
-        self._recording.subscribed(name, EARLIEST, wanted)
+        self._cut_s, self._rng = cut_s, random.Random(f"{name}/{seed}")
+        self._recording = None if file is None else RecordingWriter(file)
+        if self._recording is not None:
+            self._recording.subscribed(name, EARLIEST, wanted)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -64,10 +80,22 @@ class Subscriber:
                 address = self._stage.endpoint("profiles")
                 if address:
                     async with open_channel(address) as channel:
-                        await self._watch(channel)
+                        await self._follow(channel)
                 await asyncio.sleep(PAUSE_SECONDS)
         finally:
-            self._recording.close()
+            if self._recording is not None:
+                self._recording.close()
+
+    async def _follow(self, channel: grpc.aio.Channel) -> None:
+        """Watch until the connection ends, or watch again and again while it holds."""
+        if not self._cut_s:
+            await self._watch(channel)
+            return
+        for _ in range(CUTS_A_CHANNEL):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._watch(channel), self._rng.uniform(0.0, 2 * self._cut_s)
+                )
 
     async def _watch(self, channel: grpc.aio.Channel) -> None:
         request = alerts.WatchAlertsRequest(filter=self._wanted, cursor=self.cursor)
@@ -76,13 +104,43 @@ class Subscriber:
         self.connections += 1
         try:
             async for message in AlertServiceStub(channel).WatchAlerts(request):
-                self._recording.received(message, now_ms())
-                self.records += [record.alert_event_id for record in message.records]
-                self.cursor = message.cursor
+                self._take(message)
         except grpc.aio.AioRpcError as error:
             if error.code() not in AGAIN:
                 told = f"{self.name} is told {error.code().name}: {error.details()}"
                 self.violations.append(told)
+
+    def _take(self, message: alerts.WatchAlertsResponse) -> None:
+        """Write the message down, then keep its cursor."""
+        if self._recording is not None:
+            self._recording.received(message, now_ms())
+        self.records += [record.alert_event_id for record in message.records]
+        self.cursor = message.cursor
+
+
+class ForgetfulSubscriber(Subscriber):
+    """One that keeps every third cursor, as a client does that acknowledges now and then.
+
+    After a lost connection it is told again what it forgot: the same records, at least once each.
+    """
+
+    def __init__(self, stage: Stage, name: str, wanted: AlertFilter, file: Path | None) -> None:
+        super().__init__(stage, name, wanted, file)
+        self.again = 0
+        """Records that came again and were recognised by their ids."""
+        self._seen: set[str] = set()
+        self._messages = 0
+
+    def _take(self, message: alerts.WatchAlertsResponse) -> None:
+        for record in message.records:
+            if record.alert_event_id in self._seen:
+                self.again += 1
+            else:
+                self._seen.add(record.alert_event_id)
+                self.records.append(record.alert_event_id)
+        self._messages += 1
+        if self._messages % 3 == 0:
+            self.cursor = message.cursor
 
 
 @dataclass(slots=True)
@@ -98,6 +156,8 @@ class Querier:
     """Mean time between two queries."""
     answers: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+    _known: set[str] = field(default_factory=set)
+    """Entities it was given a profile of: none of them may be unknown ever after."""
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -136,20 +196,30 @@ class Querier:
             code = error.code()
             self.answers[code.name] += 1
             log.refused(entity, code.name, now_ms())
-            if code is grpc.StatusCode.NOT_FOUND and receipt is None:
+            if code is grpc.StatusCode.NOT_FOUND and receipt is None and entity not in self._known:
                 return True  # acknowledged, but not yet in the read model, and not promised to be
             if code not in AGAIN:
                 told = f"asking for {entity} ({receipt}): {code.name}: {error.details()}"
                 self.violations.append(told)
             return code is grpc.StatusCode.DEADLINE_EXCEEDED
         self.answers["OK"] += 1
+        self._known.add(entity)
         log.answered(entity, answer, now_ms())
         return True
 
 
-def subscribers(stage: Stage, directory: Path, count: int) -> list[Subscriber]:
-    """Return subscribers with the filters in turn."""
+def subscribers(
+    stage: Stage, directory: Path, count: int, cut_s: float, seed: int
+) -> list[Subscriber]:
+    """Return subscribers with the filters in turn; ``cut_s`` as of `Subscriber`."""
     return [
-        Subscriber(stage, f"s{n}", FILTERS[n % len(FILTERS)], directory / f"subscriber-{n}.jsonl")
+        Subscriber(
+            stage,
+            f"s{n}",
+            FILTERS[n % len(FILTERS)],
+            directory / f"subscriber-{n}.jsonl",
+            cut_s,
+            seed,
+        )
         for n in range(count)
     ]

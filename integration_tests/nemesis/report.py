@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from integration_tests.nemesis.catalogue import CATALOGUE, Row
-from integration_tests.nemesis.round import Result
+from integration_tests.nemesis.catalogue import CATALOGUE
+from integration_tests.nemesis.plan import Result, Row
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reliability" / "catalogue.md"
 COLUMNS = ("row", "seed", "verdict", "events", "lost", "doubled", "alerts", "seconds", "digest")

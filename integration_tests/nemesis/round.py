@@ -1,31 +1,32 @@
 """One round: start, load with faults, rest, perhaps a disaster at rest, judge."""
 
-import json
 import shutil
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from integration_tests.judge.evidence import Evidence
 from integration_tests.judge.judgement import judge
 from integration_tests.nemesis.evidence_dump import dump_topics
-from integration_tests.nemesis.faults import FaultError, strike
-from integration_tests.nemesis.load import Load, LoadShape
+from integration_tests.nemesis.faults import strike
+from integration_tests.nemesis.load import Load
+from integration_tests.nemesis.plan import Experiment, Plan, Result, Say, Setting
+from integration_tests.nemesis.readers import ForgetfulSubscriber
 from integration_tests.nemesis.rest import wait_rest
-from integration_tests.nemesis.schedule import Act, Strikes, schedule
-from integration_tests.nemesis.stage import WORKERS, Stage
+from integration_tests.nemesis.scene import FaultError, Scene
+from integration_tests.nemesis.schedule import Act, schedule
+from integration_tests.nemesis.shaping import shaped
+from integration_tests.nemesis.stage import Stage
 from integration_tests.nemesis.submissions import draw_submissions
 from integration_tests.system.support import alert_records, view_digest
-from services.local.errors import LocalError
 from services.local.kafka import LocalKafka
 from services.local.redis import LocalRedis
 from services.local.run_directory import owned_run_directory
 from services.streaming.exits import ExitCode
 
-Say = Callable[[str], object]
-
+DIE_AT = "integration_tests.nemesis.die_at"
 KILLED = -9
 WORKER_EXITS = {
     KILLED,
@@ -42,90 +43,34 @@ SERVICE_EXITS = {KILLED, 1}
 """An intake, the projection and the query side end with 1 when what they need is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a row of the catalogue does in a round."""
-
-    strikes: tuple[Strikes, ...]
-    """Under load."""
-    disaster: tuple[Strikes, ...] = ()
-    """At rest, after a first look at the digest: the digest after it must be the same."""
-    load: LoadShape = field(default_factory=LoadShape)
-    own_broker: bool = False
-    """The broker itself is struck."""
-    workers: tuple[str, ...] = WORKERS
-    wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Child name → module with arguments that meddles with the service before it runs."""
-    extra: Mapping[str, str] = field(default_factory=dict)
-    """Further environment of every service."""
-    worker_exits: frozenset[int] = frozenset()
-    """Exit codes of workers that are no finding in this row."""
-    expect: Callable[["Result"], list[str]] | None = None
-    """Returns what else is wrong with a result."""
-
-
-@dataclass(slots=True)
-class Result:
-    """One line of the results."""
-
-    row: str
-    seed: int
-    ok: bool = False
-    events: int = 0
-    lost: int = 0
-    doubled: int = 0
-    alerts: int = 0
-    seconds: float = 0.0
-    digest_before: str = ""
-    digest_after: str = ""
-    acts: list[str] = field(default_factory=list)
-    exits: dict[str, int] = field(default_factory=dict)
-    """Service and exit code → how often."""
-    answers: dict[str, int] = field(default_factory=dict)
-    """Who was told which code → how often."""
-    counts: dict[str, int] = field(default_factory=dict)
-    checks: dict[str, str] = field(default_factory=dict)
-    findings: list[str] = field(default_factory=list)
-    kept: str = ""
-    """Run directory of a failed round."""
-
-    def line(self) -> str:
-        """Return the result as one line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-
 def run_round(
-    row: str, seed: int, plan: Plan, *, broker: LocalKafka | str, directory: Path, say: Say
+    row: str,
+    seed: int,
+    form: Plan | Experiment,
+    *,
+    broker: LocalKafka | str,
+    directory: Path,
+    say: Say,
 ) -> Result:
     """Run one round below ``directory``, which is kept when the round fails.
 
-    ``broker``: a node that this round may kill, or the address of one that it may not.
+    ``broker``: a node that this round may kill, or the address of one that it may not. Whatever
+    goes wrong is a finding of the result; nothing is raised.
     """
     result = Result(row, seed)
     began = time.monotonic()
-    acts = schedule(plan.strikes, row, seed)
-    disaster = schedule(plan.disaster, f"{row} disaster", seed)
-    for act in (*acts, *disaster):
-        say(f"  {act}")
     bootstrap = broker if isinstance(broker, str) else broker.bootstrap_servers
     try:
-        with owned_run_directory(directory), LocalRedis(directory / "redis") as redis:
-            stage = Stage(
-                directory,
-                bootstrap,
-                redis,
-                broker if isinstance(broker, LocalKafka) and plan.own_broker else None,
-                f"{row.lower()}-{seed}-{directory.name[-6:]}.",
-                plan.workers,
-                plan.wrappers,
-                plan.extra,
-            )
-            _run(stage, plan, acts, disaster, result)
-    except (AssertionError, LocalError, TimeoutError) as error:
+        with owned_run_directory(directory):
+            if isinstance(form, Experiment):
+                form.run(Setting(seed, bootstrap, directory, say), result)
+            else:
+                mortal = broker if isinstance(broker, LocalKafka) and form.own_broker else None
+                _run_plan(form, bootstrap, mortal, directory, result, say)
+    except Exception as error:  # noqa: BLE001  a round that cannot be finished has failed
         result.findings.append(f"{type(error).__name__}: {error}")
+        (directory / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
     result.seconds = round(time.monotonic() - began, 1)
-    if plan.expect is not None:
-        result.findings += plan.expect(result)
     result.ok = not result.findings
     if result.ok:
         shutil.rmtree(directory, ignore_errors=True)
@@ -134,23 +79,57 @@ def run_round(
     return result
 
 
+def _run_plan(
+    plan: Plan,
+    bootstrap: str,
+    mortal: LocalKafka | None,
+    directory: Path,
+    result: Result,
+    say: Say,
+) -> None:
+    acts = schedule(plan.strikes, result.row, result.seed)
+    disaster = schedule(plan.disaster, f"{result.row} disaster", result.seed)
+    for act in (*acts, *disaster):
+        say(f"  {act}")
+    wrappers = dict(plan.wrappers)
+    for worker, deaths in plan.deaths.items():
+        lives = str(directory.resolve() / f"{worker}.lives")
+        wrappers[worker] = (DIE_AT, f"{result.seed}-{worker}", str(deaths), lives)
+    with LocalRedis(directory / "redis") as redis:
+        prefix = f"{result.row.lower()}-{result.seed}-{directory.name[-6:]}."
+        stage = Stage(
+            directory, bootstrap, redis, mortal, prefix, plan.workers, wrappers, plan.extra
+        )
+        _run(stage, plan, acts, disaster, result)
+    for worker, deaths in plan.deaths.items():
+        died = result.exits.get(f"{worker} {KILLED}", 0)
+        if died != deaths:
+            result.findings.append(f"{worker} died {died} times, not {deaths}")
+    if plan.expect is not None:
+        result.findings += plan.expect(result)
+
+
 def _run(
     stage: Stage, plan: Plan, acts: Sequence[Act], disaster: Sequence[Act], result: Result
 ) -> None:
-    items = draw_submissions(result.seed, plan.load.events)
+    items = shaped(draw_submissions(result.seed, plan.load.events), plan.load, result.seed)
     load: Load | None = None
     with stage:
         load = Load(stage, items, plan.load, result.seed, stage.directory / "clients")
         stage.history = load.history
+        scene = Scene(stage, load, result.seed)
         try:
             load.start()
-            _strike_all(stage, acts, result)
+            _strike_all(scene, acts, result)
             load.wait_settled()
             wait_rest(stage, load)
             if disaster:
                 result.digest_before = view_digest(stage.bootstrap).total
-                _strike_all(stage, disaster, result)
+                before = _alert_ids(stage.bootstrap)
+                _strike_all(scene, disaster, result)
                 wait_rest(stage, load)
+                if _alert_ids(stage.bootstrap) != before:
+                    result.findings.append("the alerts are not those from before the disaster")
             load.stop()
             _judge(stage, load, plan, result)
         except BaseException:
@@ -163,14 +142,14 @@ def _run(
             dump_topics(stage.bootstrap, stage.directory / "topics")
 
 
-def _strike_all(stage: Stage, acts: Sequence[Act], result: Result) -> None:
+def _strike_all(scene: Scene, acts: Sequence[Act], result: Result) -> None:
     began = time.monotonic()
     for act in acts:
         time.sleep(max(0.0, began + act.at_s - time.monotonic()))
-        stage.check()
+        scene.stage.check()
         result.acts.append(str(act))
         try:
-            strike(stage, act)
+            strike(scene, act)
         except FaultError as error:
             result.findings.append(str(error))
 
@@ -182,7 +161,7 @@ def _judge(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
         redis_url=stage.redis.url,
         profiles_address=stage.endpoint("profiles"),
         history=load.history,
-        recordings=[each.file for each in load.subscribers],
+        recordings=[each.file for each in load.subscribers if each.file is not None],
         answers=load.answers if load.queriers else None,
     )
     evidence.save(stage.directory)
@@ -199,6 +178,10 @@ def _judge(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
     (stage.directory / "verdict.txt").write_text(f"{verdict}\n", encoding="utf-8")
 
 
+def _alert_ids(bootstrap: str) -> list[str]:
+    return sorted(record.alert_event_id for record in alert_records(bootstrap))
+
+
 def _account(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
     exits = Counter((end.name, end.exit_code) for end in stage.exits)
     result.exits = {f"{name} {code}": count for (name, code), count in sorted(exits.items())}
@@ -212,3 +195,18 @@ def _account(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
         answers.update({f"querier {code}": n for code, n in querier.answers.items()})
     result.answers = dict(sorted(answers.items()))
     result.findings += load.violations
+    result.connections = sum(each.connections for each in load.subscribers)
+    result.findings += _forgotten(load)
+
+
+def _forgotten(load: Load) -> list[str]:
+    """What a forgetful subscriber lacks, or has that nobody else has."""
+    others = [set(s.records) for s in load.subscribers if not isinstance(s, ForgetfulSubscriber)]
+    found = []
+    for subscriber in load.subscribers:
+        if isinstance(subscriber, ForgetfulSubscriber) and others:
+            everything = set[str]().union(*others)
+            if set(subscriber.records) != everything:
+                differing = sorted(set(subscriber.records) ^ everything)[:5]
+                found.append(f"{subscriber.name} and the others differ: {differing}")
+    return found

@@ -75,7 +75,7 @@ class CityLog:
 def city_log(entities: int) -> CityLog:
     """Return the log of a city of ``entities`` entities that ends on `PRESENT`."""
     city = build_city(CityArguments(SEED, PRESENT, entities=entities))
-    intakes = {name: _Intake(family) for name, family in FAMILY_BY_NAME.items()}
+    intakes = {name: Intake(family) for name, family in FAMILY_BY_NAME.items()}
     records: list[Written] = []
     clock_ms = 0
     tick = city.submissions[0].arrives + TICK_EVERY
@@ -109,7 +109,7 @@ def _ticks(at_ms: int) -> Iterator[Written]:
         yield Written(CONTROL, partition, at_ms, b"tick|%d" % at_ms, value)
 
 
-class _Intake:
+class Intake:
     """What an intake writes of what it is sent: the record itself, and MOVED where it left."""
 
     def __init__(self, family: Family) -> None:

@@ -18,6 +18,7 @@ from kafka.errors import KafkaError
 from integration_tests.nemesis.injections import INJECTIONS
 from integration_tests.nemesis.scene import FaultError, Scene
 from integration_tests.nemesis.schedule import Act
+from integration_tests.nemesis.stage import SERVER_SECONDS
 from services.contracts import topics
 from services.local.waiting import poll_until
 
@@ -112,14 +113,14 @@ def _kill_broker(scene: Scene, act: Act) -> None:
     assert scene.stage.kafka is not None
     scene.stage.kafka.kill()
     time.sleep(act.duration_s)
-    scene.stage.kafka.start()
+    scene.stage.kafka.start(SERVER_SECONDS)
 
 
 def _stop_broker(scene: Scene, act: Act) -> None:
     assert scene.stage.kafka is not None
     scene.stage.kafka.stop()
     time.sleep(act.duration_s)
-    scene.stage.kafka.start()
+    scene.stage.kafka.start(SERVER_SECONDS)
 
 
 def _pause_broker(scene: Scene, act: Act) -> None:

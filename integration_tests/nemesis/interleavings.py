@@ -11,20 +11,17 @@ import time
 from collections.abc import Sequence
 
 from kafka import KafkaProducer
-from market_supervision.alerts.v1.alert_pb2 import ALERT_STATE_OPEN
-from market_supervision.lifecycle.v1.state_pb2 import AlertThread
 
 from integration_tests.nemesis.plan import Result, Setting
-from integration_tests.nemesis.stage import ALL_DAYS
+from integration_tests.nemesis.settled import settled
+from integration_tests.nemesis.stage import ALL_DAYS, delete_topics
 from integration_tests.nemesis.submissions import draw_submissions, entities_of
 from integration_tests.system.city_log import Intake
 from integration_tests.system.support import Raw, publish_rules, read_topic, wait_applied
-from services.contracts import state_keys, topics
+from services.contracts import topics
 from services.contracts.families import FAMILY_BY_NAME
-from services.contracts.state_keys import StateKind
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE, TimestampType
 from services.intake.publisher import OutgoingRecord
-from services.lifecycle.digest import digest_records
 from services.local.system import LocalSystem
 from services.runtime import clock
 from services.runtime.kafka_topics import ensure_topics
@@ -120,22 +117,13 @@ def _world(
         return _outcomes(read_topic(setting.bootstrap, "lifecycle.v1"), count)
     finally:
         system.stop()
+        delete_topics(setting.bootstrap)
         os.environ.pop(TOPIC_PREFIX_VARIABLE, None)
 
 
 def _outcomes(records: Sequence[Raw], count: int) -> dict[int, tuple[str, tuple[str, ...]]]:
     """Per partition: digest of the view without its alert threads, ids of the alerts open."""
-    found = {}
-    for partition in range(count):
-        state = {r.key or b"": r.value for r in records if r.partition == partition}
-        threads = {key for key in state if _is_thread(key)}
-        alerts = [AlertThread.FromString(state[key]).alert for key in threads]
-        still_open = sorted(a.alert_id for a in alerts if a.state == ALERT_STATE_OPEN)
-        view = [(key, value) for key, value in state.items() if key not in threads]
-        found[partition] = digest_records(view).total, tuple(still_open)
-    return found
-
-
-def _is_thread(key: bytes) -> bool:
-    parsed = state_keys.parse(key)
-    return parsed is not None and parsed.kind is StateKind.ALERT
+    return {
+        partition: settled({r.key or b"": r.value for r in records if r.partition == partition})
+        for partition in range(count)
+    }

@@ -17,10 +17,11 @@ from integration_tests.nemesis.readers import ForgetfulSubscriber
 from integration_tests.nemesis.rest import wait_rest
 from integration_tests.nemesis.scene import FaultError, Scene
 from integration_tests.nemesis.schedule import Act, schedule
+from integration_tests.nemesis.settled import settled_digest
 from integration_tests.nemesis.shaping import shaped
 from integration_tests.nemesis.stage import Stage
 from integration_tests.nemesis.submissions import draw_submissions
-from integration_tests.system.support import alert_records, view_digest
+from integration_tests.system.support import alert_records
 from services.local.kafka import LocalKafka
 from services.local.redis import LocalRedis
 from services.local.run_directory import owned_run_directory
@@ -124,7 +125,7 @@ def _run(
             load.wait_settled()
             wait_rest(stage, load)
             if disaster:
-                result.digest_before = view_digest(stage.bootstrap).total
+                result.digest_before = settled_digest(stage.bootstrap)
                 before = _alert_ids(stage.bootstrap)
                 _strike_all(scene, disaster, result)
                 wait_rest(stage, load)
@@ -172,7 +173,7 @@ def _judge(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
     result.lost = verdict.counts.get("lost", 0)
     result.doubled = verdict.counts.get("doubled", 0)
     result.alerts = len(alert_records(stage.bootstrap))
-    result.digest_after = view_digest(stage.bootstrap).total
+    result.digest_after = settled_digest(stage.bootstrap)
     if plan.disaster and result.digest_before != result.digest_after:
         result.findings.append("the view after the disaster is not the one before it")
     (stage.directory / "verdict.txt").write_text(f"{verdict}\n", encoding="utf-8")

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +21,11 @@ from typing import Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from integration_tests.system.support import publish_rules
+from services.contracts import topics
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.local.errors import ChildFailedError
 from services.local.kafka import LocalKafka
@@ -40,6 +44,8 @@ CHECKPOINT_SECONDS = "1"
 RESTARTS = RestartPolicy(restarts_max=200, window_seconds=20.0, delay_seconds=0.1)
 WORKERS = ("lifecycle-0", "lifecycle-1")
 READERS = ("projection", "profiles")
+SERVER_SECONDS = 240.0
+"""A broker that was killed reads all its unflushed segments again."""
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -133,6 +139,7 @@ class Stage:
         self._ended.set()
         self._keeper.join(60)
         self.system.stop()
+        delete_topics(self.bootstrap)
         os.environ.pop(TOPIC_PREFIX_VARIABLE, None)
 
     def _keep(self) -> None:
@@ -227,14 +234,14 @@ class Stage:
                 server = self.redis if name == "redis" else self.kafka
                 assert server is not None
                 # Starting a server waits until it answers: not here, where order is the test.
-                thread = threading.Thread(target=server.start)
+                thread = threading.Thread(target=server.start, args=(SERVER_SECONDS,))
                 thread.start()
                 threads.append(thread)
             else:
                 self.bring_up(name)
             time.sleep(rng.uniform(0.0, 0.3))
         for thread in threads:
-            thread.join(120)
+            thread.join(SERVER_SECONDS)
         return order
 
     def delete_store(self, name: str) -> None:
@@ -251,3 +258,9 @@ def answers_serving(address: str) -> bool:
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def delete_topics(bootstrap: str) -> None:
+    """Delete the topics of the current prefix: a broker that is killed reads all it has again."""
+    with suppress(KafkaError), KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        admin.delete_topics([topics.name(short) for short in topics.CATALOGUE])

@@ -6,7 +6,9 @@ Never log a person's identity, free text, or a request's content.
 
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,11 @@ from services.runtime.settings import LogFormat, LogSettings
 FRAMES_MAX = 20
 CAUSES_MAX = 4
 
+OWN_PACKAGE = "services"
+REPEAT_SECONDS = 10.0
+SAME_CHARACTERS = 200
+SAID_MAX = 1_000
+"""Different things remembered at once."""
 LIBRARY_LEVEL = logging.WARNING
 """Libraries speak up only when something is wrong."""
 
@@ -53,6 +60,7 @@ def configure_logging(service: str, settings: LogSettings | None = None) -> None
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    handler.addFilter(LibraryRepeats())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(LIBRARY_LEVEL)
@@ -67,6 +75,38 @@ def configure_logging(service: str, settings: LogSettings | None = None) -> None
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+class LibraryRepeats(logging.Filter):
+    """Lets a library say the same thing once in ten seconds.
+
+    A client without a broker says the same of every partition ten times a second. The same are
+    warnings of one line of its code, and errors with one text. The next that is let through has a
+    field ``repeated``: how many were not.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._said: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether to write the record. What this project says is always written."""
+        if record.name.partition(".")[0] == OWN_PACKAGE:
+            return True
+        text = record.getMessage() if record.levelno >= logging.ERROR else ""
+        same = (record.name, record.lineno, text[:SAME_CHARACTERS])
+        now = self._monotonic()
+        since, held_back = self._said.get(same, (now - REPEAT_SECONDS, 0))
+        if now - since < REPEAT_SECONDS:
+            self._said[same] = (since, held_back + 1)
+            return False
+        if len(self._said) >= SAID_MAX:
+            self._said.clear()
+        self._said[same] = (now, 0)
+        if held_back:
+            record.repeated = held_back
+        return True
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -225,8 +225,8 @@ class Partition:
         self._adapt_limit(len(records), size)
         ended = time.monotonic()
         self.health.step_s, self.health.unit_s = stepped - started, ended - started
-        self.health.progress_at = ended
         if records or side:
+            self.health.progress_at = ended
             self._count(side, taken, ended - wanted)
         self._show()
 

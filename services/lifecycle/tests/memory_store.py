@@ -9,6 +9,7 @@ from services.streaming.interface import SCAN_LIMIT
 
 Index = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes | None]]]
 
+
 class MemoryStore:
     """Implements `streaming.interface.ReadStore`; `commit` plays the engine."""
 

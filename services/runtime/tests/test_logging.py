@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from services.runtime.logging import configure_logging, get_logger
+from services.runtime.logging import LibraryRepeats, configure_logging, get_logger
 from services.runtime.settings import LogFormat, LogSettings
 
 SECRET = "13800000000"  # noqa: S105 - stands for a person's telephone number
@@ -75,3 +75,28 @@ def test_libraries_are_heard_only_when_something_is_wrong(
         "Heartbeat failed for group",
         "deadline_index_read",
     ]
+
+
+def test_library_that_repeats_itself_is_written_once_in_ten_seconds() -> None:
+    """Warnings of one line of code are the same whatever they name; so are equal errors."""
+    now = [100.0]
+    repeats = LibraryRepeats(monotonic=lambda: now[0])
+
+    def written(name: str, level: int, line: int, text: str) -> logging.LogRecord | None:
+        record = logging.LogRecord(name, level, "x.py", line, text, None, None)
+        return record if repeats.filter(record) else None
+
+    assert written("aiokafka.client", logging.WARNING, 7, "partition 0 has no leader")
+    for partition in range(1, 50):
+        text = f"partition {partition} has no leader"
+        assert written("aiokafka.client", logging.WARNING, 7, text) is None
+    assert written("aiokafka.client", logging.WARNING, 8, "another line of code")
+    assert written("aiokafka.client", logging.ERROR, 9, "one failure")
+    assert written("aiokafka.client", logging.ERROR, 9, "another failure")
+    assert written("aiokafka.client", logging.ERROR, 9, "one failure") is None
+    assert written("services.streaming.engine", logging.WARNING, 7, "ours")
+    assert written("services.streaming.engine", logging.WARNING, 7, "ours")
+    now[0] += 10.0
+    again = written("aiokafka.client", logging.WARNING, 7, "partition 3 has no leader")
+    assert again is not None
+    assert vars(again)["repeated"] == 49

@@ -47,7 +47,7 @@ def test_worker_that_loses_a_delivery_ends(kafka_bootstrap: str, run_directory: 
 
 def test_worker_with_topics_assigned_apart_ends(kafka_bootstrap: str, run_directory: Path) -> None:
     """A partition whose topics went to different workers must not be folded by either."""
-    words = ("control", "red", "green", "blue", "lifecycle", "timeline", "alerts")
+    words = ("control", "red", "green", "blue", "lifecycle", "timeline", "alerts", "dead")
     stream = make_stream(
         kafka_bootstrap,
         run_directory,

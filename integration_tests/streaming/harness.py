@@ -22,6 +22,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
+from kafka.errors import TopicAlreadyExistsError
 
 PARTITIONS = 12
 META = b"\x00meta"
@@ -41,6 +42,7 @@ class Stream:
     bootstrap: str
     directory: Path
     arguments: dict[str, Any]
+    topics: dict[str, dict[str, Any]]
     sent: list[tuple[str, bytes, int]] = field(default_factory=list)
 
     @property
@@ -77,6 +79,8 @@ class Stream:
         """Append one record to a partition."""
         with KafkaProducer(bootstrap_servers=self.bootstrap, acks="all") as producer:
             producer.send(topic, key=key, value=value, partition=partition).get(10)
+        if topic in self.events:
+            self.sent.append((topic, key, int(value)))
 
     @contextmanager
     def reader(self, topic: str) -> Iterator[Callable[[], list[Any]]]:
@@ -109,6 +113,43 @@ class Stream:
         with self.reader(topic) as read_on:
             return read_on()
 
+    def make_anew(self, topic: str) -> None:
+        """Delete a topic with all it holds, and create it again under the same name."""
+        with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
+            admin.delete_topics([topic])
+            deadline = time.monotonic() + 30
+            while True:
+                try:
+                    admin.create_topics({topic: self.topics[topic]})
+                    break
+                except TopicAlreadyExistsError:  # it is still being deleted
+                    assert time.monotonic() < deadline
+                    time.sleep(0.2)
+            admin.wait_for_topics([topic])
+
+    def delete_group(self) -> None:
+        """Delete the workers' consumer group, once the broker sees that its members are gone."""
+        group = self.arguments["app_id"]
+        with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
+            deadline = time.monotonic() + 30
+            while admin.describe_groups([group])[group]["members"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            admin.delete_groups([group])
+
+    def state(self) -> list[dict[bytes, bytes]]:
+        """Return the newest value of each key of the changelog, by partition, without META."""
+        found: list[dict[bytes, bytes]] = [{} for _ in range(PARTITIONS)]
+        for record in self.read(self.arguments["changelog_topic"]):
+            if record.key != META:
+                found[record.partition][record.key] = record.value
+        return found
+
+    def positions(self) -> dict[int, Any]:
+        """Return the newest META by partition, as JSON."""
+        changelog = self.read(self.arguments["changelog_topic"])
+        return {r.partition: json.loads(r.value) for r in changelog if r.key == META}
+
     def entries(self) -> list[Any]:
         """Return the timeline's entries, without META."""
         return [r for r in self.read(self.arguments["timeline_topic"]) if r.key != META]
@@ -124,16 +165,25 @@ class Stream:
                 assert time.monotonic() < deadline, f"{len(entries)} of {count} entries"
                 time.sleep(0.1)
 
-    def judge(self) -> None:
-        """Assert that nothing is lost and nothing doubled, on any topic."""
+    def judge(self, *, rebuilt: bool = False) -> None:
+        """Assert that nothing is lost and nothing doubled, on any topic.
+
+        What is in the dead letters must be nowhere else. ``rebuilt``: entries were written again
+        under their keys.
+        """
         events = [r for topic in self.events for r in self.read(topic)]
         assert len(events) == len(self.sent)
-        wanted = Counter(f"{r.topic}|{r.partition}|{r.offset}".encode() for r in events)
-        found = Counter(r.key for r in self.entries())
+        names = {f"{r.topic}|{r.partition}|{r.offset}".encode(): r for r in events}
+        aside = [r.key for r in self.read(self.arguments["dead_letter_topic"])]
+        assert len(aside) == len(set(aside))
+        wanted = Counter(names.keys()) - Counter(aside)
+        names_told = [r.key for r in self.entries() if not r.key.startswith(self.control.encode())]
+        found = Counter(set(names_told) if rebuilt else names_told)
         assert not wanted - found, f"lost: {list(wanted - found)[:5]}"
         assert not found - wanted, f"doubled: {list(found - wanted)[:5]}"
         fold: dict[bytes, list[int]] = {}
-        for event in events:
+        for name in wanted:
+            event = names[name]
             state = fold.setdefault(event.key, [0, 0])
             state[0] += 1
             state[1] += int(event.value)
@@ -227,21 +277,20 @@ def make_stream(bootstrap: str, directory: Path, **overrides: Any) -> Stream:
     counts: dict[str, int] = overrides.pop("partitions", {})
     timestamp_type = overrides.pop("timestamp_type", "LogAppendTime")
     sources = [prefix + word for word in ("control", "red", "green", "blue")]
-    outputs = [prefix + word for word in ("lifecycle", "timeline", "alerts")]
+    outputs = [prefix + word for word in ("lifecycle", "timeline", "alerts", "dead")]
+    topics = {
+        topic: {
+            "num_partitions": counts.get(topic.removeprefix(prefix), PARTITIONS),
+            "replication_factor": 1,
+            "configs": {"message.timestamp.type": timestamp_type}
+            if topic in sources
+            else {"cleanup.policy": "compact"},
+        }
+        for topic in sources + outputs
+    }
     with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
-        admin.create_topics(
-            {
-                topic: {
-                    "num_partitions": counts.get(topic.removeprefix(prefix), PARTITIONS),
-                    "replication_factor": 1,
-                    "configs": {"message.timestamp.type": timestamp_type}
-                    if topic in sources
-                    else {"cleanup.policy": "compact"},
-                }
-                for topic in sources + outputs
-            }
-        )
-        admin.wait_for_topics(sources + outputs)
+        admin.create_topics(topics)
+        admin.wait_for_topics(list(topics))
     arguments = {
         "app_id": prefix + "app",
         "bootstrap": bootstrap,
@@ -250,8 +299,9 @@ def make_stream(bootstrap: str, directory: Path, **overrides: Any) -> Stream:
         "changelog_topic": outputs[0],
         "timeline_topic": outputs[1],
         "alerts_topic": outputs[2],
+        "dead_letter_topic": outputs[3],
         "partition_count": PARTITIONS,
         "settings": {**SETTINGS, **overrides.pop("settings", {})},
         **overrides,
     }
-    return Stream(bootstrap, directory, arguments)
+    return Stream(bootstrap, directory, arguments, topics)

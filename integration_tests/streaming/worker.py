@@ -1,8 +1,8 @@
 """A stream worker with a ten-line fold, run as a process of its own by the streaming tests.
 
 ``python worker.py '<json>'``: the arguments of ``Engine`` plus ``alerts_topic``, ``settings``, and
-what a test asks for: ``needs_bundle``, ``ticks``, ``fail_on`` and ``hang_on`` (a value), ``slow_s``
-(a unit's least duration), ``fault`` (a name from FAULTS).
+what a test asks for: ``needs_bundle``, ``ticks``, ``fail_on``, ``hang_on``, ``die_on`` (values),
+``slow_s`` (a unit's least duration), ``fault`` (a name from FAULTS).
 """
 
 # ruff: noqa: ARG001, ARG002  Steps and faults are given more than each of them needs.
@@ -10,6 +10,8 @@ what a test asks for: ``needs_bundle``, ``ticks``, ``fail_on`` and ``hang_on`` (
 import asyncio
 import hashlib
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +29,11 @@ from services.streaming.interface import ReadStore, SideRecord, SourceRecord, Un
 from services.streaming.settings import EngineSettings
 
 ARGUMENTS: dict[str, Any] = {}
+
+
+def name_of(record: SourceRecord) -> bytes:
+    """Return what a record's entry or dead letter is called."""
+    return f"{record.topic}|{record.partition}|{record.offset}".encode()
 
 
 class CountingStep:
@@ -47,8 +54,9 @@ class CountingStep:
                 raise ValueError("a value this step cannot bear")
             if record.value == str(ARGUMENTS.get("hang_on")).encode():
                 time.sleep(3600)
-            name = f"{record.topic}|{record.partition}|{record.offset}".encode()
-            entry = SideRecord(ARGUMENTS["timeline_topic"], name, record.value or b"")
+            if record.value == str(ARGUMENTS.get("die_on")).encode():
+                os.kill(os.getpid(), signal.SIGKILL)
+            entry = SideRecord(ARGUMENTS["timeline_topic"], name_of(record), record.value or b"")
             output.side.append(entry)
             if record.topic == ARGUMENTS["control_topic"]:
                 if record.value == b"bundle":
@@ -60,10 +68,17 @@ class CountingStep:
             states[key][0] += 1
             states[key][1] += int(record.value or b"0")
             if states[key][0] % 10 == 0:
-                digest = hashlib.sha256(key + b"|%d" % states[key][0]).hexdigest()
-                output.side.append(SideRecord(ARGUMENTS["alerts_topic"], key, digest.encode()))
+                digest = hashlib.sha256(key + b"|%d" % states[key][0]).hexdigest().encode()
+                cause = (("cause", name_of(record)),)
+                output.side.append(SideRecord(ARGUMENTS["alerts_topic"], key, digest, cause))
         output.changelog.update({k: json.dumps(s).encode() for k, s in states.items()})
         return output
+
+    def refuse(self, record: SourceRecord, deaths: int, store: ReadStore) -> UnitOutput:
+        """Write it to the dead letters, under the name its entry would have had."""
+        return UnitOutput(
+            side=[SideRecord(ARGUMENTS["dead_letter_topic"], name_of(record), record.value or b"")]
+        )
 
     def local_index(
         self, key: bytes, old: bytes | None, new: bytes
@@ -158,6 +173,7 @@ def main() -> None:
         control_topic=ARGUMENTS["control_topic"],
         changelog_topic=ARGUMENTS["changelog_topic"],
         timeline_topic=ARGUMENTS["timeline_topic"],
+        side_topics=(ARGUMENTS["alerts_topic"], ARGUMENTS["dead_letter_topic"]),
         guarded_topics=ARGUMENTS.get("guarded_topics", ()),
         step_factory=CountingStep,
         data_dir=Path(ARGUMENTS["data_dir"]),

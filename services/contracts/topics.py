@@ -94,7 +94,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "control.v1",
         "Ticks and rule bundles, the same bundle in every partition (控制记录)",
-        key="hour of the tick, or `bundle/<version>`",
+        key="`tick|<ms>`, `idle-tick|<hour>` or `bundle/<version>`",
         producers=("lifecycle", "control"),
         consumers=("lifecycle",),
         cleanup=Cleanup.COMPACT,

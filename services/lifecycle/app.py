@@ -10,6 +10,7 @@ from services.lifecycle.civil_day import civil_day
 from services.lifecycle.folding.contribution import DayOf
 from services.lifecycle.local_index import ZoneOf
 from services.lifecycle.monitoring import DeadLetters, probe, status_writer
+from services.lifecycle.record_identity import record_identity
 from services.lifecycle.settings import LifecycleSettings
 from services.lifecycle.step import LifecycleStep, StepTopics
 from services.runtime.monitor import start_monitor
@@ -65,7 +66,8 @@ def build_engine(settings: LifecycleSettings) -> Engine:
         changelog_topic=topics.name("lifecycle.v1"),
         timeline_topic=names.timeline,
         side_topics=(names.alerts, names.dead_letter, names.links),
-        guarded_topics=() if settings.allow_reemission else (names.alerts, names.dead_letter),
+        guarded_topics=(names.alerts, names.dead_letter),
+        identify=record_identity(names.alerts),
         step_factory=lambda _partition: LifecycleStep(names, zone_of, tuple(schemes.by_name)),
         data_dir=settings.data_dir,
         bootstrap=settings.kafka_bootstrap_servers,
@@ -77,6 +79,7 @@ def build_engine(settings: LifecycleSettings) -> Engine:
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=TRANSACTION_TIMEOUT_MS,
             unit_records=UNIT_RECORDS_MAX,
+            rebuild=settings.rebuild == "allow",
         ),
     )
     if settings.status_file is not None:

@@ -38,6 +38,15 @@ def dead_letter(topic: str, record: SourceRecord, reason: str, en: str, zh: str)
     return SideRecord(topic, key, value, tuple(headers))
 
 
+def place_of(letter: SideRecord) -> bytes:
+    """Return topic, partition and offset of the record a dead letter is of.
+
+    The last header of a name counts: a record that was a dead letter once carries earlier ones.
+    """
+    headers = dict(letter.headers)
+    return b"|".join(headers.get(f"dlq-{name}", b"") for name in ("topic", "partition", "offset"))
+
+
 def _carried(record: SourceRecord) -> Headers:
     """The source record's headers, a missing value as an empty one, as far as they fit."""
     carried: list[tuple[str, bytes]] = []

@@ -60,6 +60,12 @@ def take_over(working: WorkingSet, scheme: str, today: int, waits: Mapping[str, 
         cursor.resume_key = b""
 
 
+def is_due(working: WorkingSet, scheme: str, today: int, waits: Mapping[str, int]) -> bool:
+    """Whether a tick has anything to do: a day has come, or the rules wait for other dates."""
+    cursor = working.read(cursor_key(scheme), state_pb2.DueCursor)
+    return cursor is not None and (cursor.day_done < today or list(cursor.waits) != sorted(waits))
+
+
 def fire(
     working: WorkingSet,
     scheme: str,

@@ -1,6 +1,7 @@
 """Settings of the lifecycle worker."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,7 +17,8 @@ class LifecycleSettings(KafkaSettings):
     """Consumer group and prefix of the transactional ids; the same for all workers of a view."""
     status_file: Path | None = None
     """Rewritten every second: JSON with what the worker owns and how far it is."""
-    allow_reemission: bool = False
-    """Begin with an empty state even where alerts or dead letters stand, and write them again."""
+    rebuild: Literal["refuse", "allow"] = "refuse"
+    """What to do with an empty state where alerts or dead letters stand: `allow` folds the record
+    again and publishes only what does not stand there yet; see `msctl rebuild`."""
     session_seconds: float = Field(default=10.0, ge=6, le=45)
     """Silence after which the group gives this worker's partitions away."""

@@ -35,6 +35,10 @@ from services.lifecycle.working_set import WorkingSet
 from services.streaming.interface import ReadStore, SideRecord, SourceRecord, UnitOutput
 
 _HOUR_MS = 3_600_000
+FIRING_TICK = b"tick|"
+"""Key prefix of ticks that fire the dates that have come; each has a key of its own."""
+IDLE_TICK = b"idle-tick|"
+"""Key prefix of ticks that fire nothing, whatever the clocks say: compaction may remove them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,15 @@ class LifecycleStep:
             taken += 1
         return UnitOutput(changelog=working.flush(), side=side, taken=taken)
 
+    def refuse(self, record: SourceRecord, deaths: int, store: ReadStore) -> UnitOutput:
+        """Put a record aside on which processes die, unread; it is counted as dead-lettered."""
+        working = self._attach(store)
+        self._count(working, record.topic).dead_lettered += 1
+        en = f"{deaths} processes ended while they tried to fold this record"
+        zh = f"处理该记录时进程连续{deaths}次异常终止"
+        letter = dead_letter(self._topics.dead_letter, record, "PROCESS_KILLED", en, zh)
+        return UnitOutput(changelog=working.flush(), side=[letter])
+
     def local_index(
         self, key: bytes, old: bytes | None, new: bytes
     ) -> Sequence[tuple[bytes, bytes | None]]:
@@ -90,15 +103,29 @@ class LifecycleStep:
     def tick(
         self, stream_time_ms: int, wall_ms: int, store: ReadStore
     ) -> tuple[bytes, bytes] | None:
-        """A tick an interval; its key is the hour, so that a compacted topic keeps one an hour."""
-        del store
+        """A tick an interval: one that fires where dates may have come, else a mere sign of life.
+
+        The one that fires has a key of its own, so that a compacted topic keeps it for ever, and a
+        replay fires when the live run did. The other one does nothing to any alert; of those the
+        topic keeps one an hour.
+        """
         if wall_ms <= stream_time_ms:
             return None
         written = Timestamp()
         written.FromMilliseconds(wall_ms)
         record = ControlRecord(tick=Tick(written_time=written))
-        key = f"tick|{wall_ms // _HOUR_MS}".encode()
+        if self._has_dates_to_fire(self._attach(store), wall_ms):
+            key = b"%s%d" % (FIRING_TICK, wall_ms)
+        else:
+            key = b"%s%d" % (IDLE_TICK, wall_ms // _HOUR_MS)
         return key, record.SerializeToString(deterministic=True)
+
+    def _has_dates_to_fire(self, working: WorkingSet, now_ms: int) -> bool:
+        bundle = self._bundles.in_force(working, now_ms)
+        return any(
+            due_dates.is_due(working, scheme, self._zone_of(f"{scheme}:")(now_ms), bundle.waits)
+            for scheme in self._schemes
+        )
 
     def _attach(self, store: ReadStore) -> WorkingSet:
         if self._working is None:
@@ -196,7 +223,8 @@ class LifecycleStep:
                 side.append(dead_letter(*letter))
                 return True
         elif kind == "tick":
-            if not self._tick(working, record, now_ms, side):
+            idle = (record.key or b"").startswith(IDLE_TICK)
+            if not idle and not self._tick(working, record, now_ms, side):
                 return False
         else:
             counts.dead_lettered += 1

@@ -9,7 +9,6 @@ from services.runtime.logging import get_logger
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import RestoreProgress
 from services.streaming.meta import META_KEY
-from services.streaming.record_check import check_record
 from services.streaming.settings import EngineSettings
 from services.streaming.store import LocalIndex, PartitionStore, Position
 
@@ -37,6 +36,11 @@ class ChangelogReader:
             fetch_max_wait_ms=settings.fetch_wait_ms,
             request_timeout_ms=settings.request_timeout_ms,
         )
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer:
+        """A reader of committed records, free for other topics when ``restore`` has returned."""
+        return self._consumer
 
     async def start(self) -> None:
         """Connect to the brokers."""
@@ -120,27 +124,27 @@ class ChangelogReader:
         self._consumer.seek(tp, max(store.position.next_offset, begin))
         return False
 
-    async def check_record(
-        self, topics: Sequence[str], stores: Mapping[int, PartitionStore]
-    ) -> None:
-        """Check, when all is restored, that no partition begins from nothing beside its record.
-
-        Raises:
-            EngineError: RECORD_WITHOUT_STATE, naming topic and partition.
-        """
-        stateless = {number for number, store in stores.items() if store.meta.unit == 0}
-        await check_record(self._consumer, topics, stateless)
-
     async def check_sources(
-        self, topics: Sequence[str], stores: Mapping[int, PartitionStore]
+        self, topic_ids: Mapping[str, str], stores: Mapping[int, PartitionStore]
     ) -> None:
         """Check that every source topic still holds all the state has not applied yet.
 
+        ``topic_ids``: source topic → its id now.
+
         Raises:
-            EngineError: SOURCE_TRUNCATED, naming topic and partition: it begins after the next
-                record to read (never a silent partial view), or ends before it.
+            EngineError: SOURCE_TRUNCATED, naming topic and partition: it is another topic than the
+                one applied, begins after the next record to read (never a silent partial view), or
+                ends before it.
         """
-        wanted = {TopicPartition(t, number): number for t in topics for number in stores}
+        wanted = {TopicPartition(t, number): number for t in topic_ids for number in stores}
+        for tp, number in wanted.items():
+            known = stores[number].meta.topic_ids.get(tp.topic)
+            if known not in {None, topic_ids[tp.topic]}:
+                raise EngineError(
+                    ExitCode.SOURCE_TRUNCATED,
+                    f"{tp.topic} has id {topic_ids[tp.topic]}, but the state of partition {number} "
+                    f"has applied {known}: the topic was made anew under the state",
+                )
         begins = await self._consumer.beginning_offsets(list(wanted))
         ends = await self._consumer.end_offsets(list(wanted))
         for tp, number in wanted.items():

@@ -25,6 +25,7 @@ from services.streaming.merge import HoleError
 from services.streaming.partition import Delivery, Topics
 from services.streaming.partition_factory import PartitionFactory
 from services.streaming.rebalance import Rebalance
+from services.streaming.rebuilding import Identify, whole_record
 from services.streaming.roster import Roster
 from services.streaming.settings import EngineSettings
 from services.streaming.state_changes import StateChanges
@@ -51,6 +52,7 @@ class Engine:
         timeline_topic: str,
         side_topics: Sequence[str] = (),
         guarded_topics: Sequence[str] = (),
+        identify: Identify = whole_record,
         step_factory: StepFactory,
         data_dir: Path,
         bootstrap: str,
@@ -62,9 +64,10 @@ class Engine:
         ``app_id`` is the consumer group and the prefix of the transactional ids: the same for all
         workers of one application. ``source_topics`` are in rank order (the earlier first where
         append times are equal) and contain ``control_topic``. ``side_topics`` are the others the
-        step writes to; a partition without state does not begin while one of the
-        ``guarded_topics`` holds records of it. ``data_dir`` belongs to this worker alone.
-        ``bootstrap`` is ``host:port[,host:port...]``.
+        step writes to; in the ``guarded_topics`` among them nothing may stand twice: a partition
+        without state does not begin while they hold records of it, unless ``settings.rebuild``, and
+        then ``identify`` tells which of the records it writes stand there. ``data_dir`` belongs to
+        this worker alone. ``bootstrap`` is ``host:port[,host:port...]``.
         """
         self.settings = settings or EngineSettings()
         self.topics = Topics(
@@ -89,7 +92,7 @@ class Engine:
         transport.settings = self.settings
         self.app._transport = transport  # noqa: SLF001  the only way to give Faust a transport
         parts = PartitionFactory(
-            app_id, self.topics, step_factory, data_dir, bootstrap, self.settings
+            app_id, self.topics, step_factory, data_dir, bootstrap, self.settings, identify
         )
         self._rebalance = Rebalance(self.app, parts, partition_count, self._roster, self.health)
         self._rebalance.connect()

@@ -7,6 +7,8 @@ which fences, recovers and goes on from the last committed unit; that is the onl
 import enum
 import logging
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from services.runtime.logging import get_logger
@@ -18,7 +20,8 @@ class ExitCode(enum.IntEnum):
     """Exit codes of a stream worker (进程退出码). 0 is a clean stop, 1 a crash of Faust itself."""
 
     STEP_FAILED = 70
-    """The business step raised, or returned an output that may not be written."""
+    """The business step raised, or returned an output that may not be written (at most three times
+    on one record: then it is put aside)."""
     DELIVERY_HOLE = 71
     """Records were missing between two fetch positions, or between delivery and the state."""
     FENCED = 72
@@ -57,6 +60,14 @@ class EngineError(Exception):
         self.code = code
 
 
+_last_acts: list[Callable[[ExitCode], None]] = []
+
+
+def before_exit(act: Callable[[ExitCode], None]) -> None:
+    """Call ``act`` with the code before the process ends itself; it must be short, and not wait."""
+    _last_acts.append(act)
+
+
 def die(code: ExitCode, message: str, cause: BaseException | None = None) -> NoReturn:
     """Log one line (with the traceback of ``cause``) and end the process at once with ``code``.
 
@@ -65,6 +76,9 @@ def die(code: ExitCode, message: str, cause: BaseException | None = None) -> NoR
     log.critical("worker_exit", code=int(code), name=code.name, reason=message, **_traceback(cause))
     for handler in logging.getLogger().handlers:
         handler.flush()
+    for act in _last_acts:
+        with suppress(Exception):  # nothing may keep the process alive
+            act(code)
     os._exit(code)
 
 

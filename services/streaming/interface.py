@@ -6,7 +6,9 @@ new step through the factory whenever it (re)gains the partition, after the loca
 up to the changelog's end: a step may keep caches, but never across assignments. An exception raised
 by any method ends the process with ``ExitCode.STEP_FAILED`` after one log line, and nothing of that
 unit is visible to anybody; what is wrong with one *record* (poison, conflicts) is therefore the
-step's to catch and to write out as a dead letter.
+step's to catch and to write out as a dead letter. A record on which ``run`` raises all the same, or
+which kills the process, is tried alone by the next processes, and after its third death ``refuse``
+is asked instead of ``run``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -124,6 +126,14 @@ class PartitionStep(Protocol):
         very beginning). The stream time at a record is the maximum of it and the append times up to
         that record. The unit's cut is arbitrary: the same records in other units must give the same
         state.
+        """
+        ...
+
+    def refuse(self, record: SourceRecord, deaths: int, store: ReadStore) -> UnitOutput:
+        """Return what puts ``record`` aside, without looking into it: its dead letter, its count.
+
+        ``deaths`` processes ended while ``run`` had this record alone. The output accounts for the
+        record; it is committed as any other.
         """
         ...
 

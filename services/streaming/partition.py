@@ -15,16 +15,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.runtime.clock import now_ms
+from services.runtime.logging import get_logger
+from services.streaming.attempts import DEATHS_MAX, AttemptJournal, Suspicion
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import PartitionHealth
 from services.streaming.interface import Headers, PartitionStep, SourceRecord, UnitOutput
 from services.streaming.merge import Chunk, Consumed, Merge, TopicEnd
 from services.streaming.meta import META_KEY, Meta, encode
 from services.streaming.pacing import Pacer
+from services.streaming.rebuilding import Rebuilding
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, Position, Prepared
 from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
 from services.streaming.unit_store import UnitStore
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,14 @@ class Backlog:
 class Partition:
     """A partition from its assignment to its revocation; made anew by every assignment."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  it is made in one place, of all its parts
         self,
         number: int,
         epoch: int,
         topics: Topics,
         step: PartitionStep,
         store: PartitionStore,
+        journal: AttemptJournal,
         producer: PartitionProducer,
         pacer: Pacer,
         settings: EngineSettings,
@@ -106,15 +112,28 @@ class Partition:
         self._settings = settings
         self._merge = Merge(topics.sources, Meta())
         self._meta = Meta()
+        self._journal = journal
+        self._suspicion = Suspicion(None, {})
+        self._source_ids: Mapping[str, str] = {}
+        self._rebuilding = Rebuilding()
         self._open = False
         self._holding = True
         self._unit_limit = settings.unit_records
         self._next_tick = 0.0
         self._spent: dict[str, float] = {}
 
+    def adopt(self, source_ids: Mapping[str, str], rebuilding: Rebuilding) -> None:
+        """Learn what every META has to bear, before the first unit."""
+        self._source_ids = source_ids
+        self._rebuilding = rebuilding
+
     def restored(self) -> dict[str, int]:
         """Take the restored store's position over; return the source offsets to seek to."""
         self._meta = self.store.meta
+        left = self._journal.left()
+        self._suspicion = Suspicion(left, self._meta.applied)
+        if self._suspicion.suspects:
+            log.warning("died_in_step", partition=self.number, left=str(left))
         self._merge = Merge(self._topics.sources, self._meta)
         self._show()
         return {topic: self._meta.next_offset(topic) or 0 for topic in self._topics.sources}
@@ -198,7 +217,8 @@ class Partition:
         """Return what the next unit may take: while the step holds, one control record at most."""
         if self._holding:
             return self._merge.peek_topic(self._topics.control)
-        return self._merge.peek(self._unit_limit, self._settings.unit_input_bytes)
+        limit = 1 if self._suspicion.suspects else self._unit_limit
+        return self._merge.peek(limit, self._settings.unit_input_bytes)
 
     async def _unit(self, wanted: float) -> None:
         """Do one unit; ``wanted``: when its first record was at hand (monotonic seconds)."""
@@ -212,17 +232,19 @@ class Partition:
             (r.append_time_ms for r in records[:taken]), default=self._meta.stream_time_ms
         )
         stream_time_ms = max(stream_time_ms, self._meta.stream_time_ms)
-        side = by_topic(output.side)
+        side = by_topic(self._rebuilding.withhold(output.side))
         tick = self._ask_tick(view, stream_time_ms)
         if tick is not None:
             side.setdefault(self._topics.control, []).append((*tick, ()))
         stepped = time.monotonic()
         if records:
-            await self._commit_state(output, side, taken, stream_time_ms)
+            prepare = partial(self._prepare, records[0], len(records), output)
+            await self._commit_state(output, side, taken, stream_time_ms, prepare)
         elif side:
             with self._timed("commit"):
                 await self.producer.commit(list(side.items()))
         self._adapt_limit(len(records), size)
+        self._suspicion.passed(taken)
         ended = time.monotonic()
         self.health.step_s, self.health.unit_s = stepped - started, ended - started
         if records or side:
@@ -236,12 +258,15 @@ class Partition:
         side: dict[str, list[tuple[bytes | None, bytes, Headers]]],
         taken: int,
         stream_time_ms: int,
+        prepare: Callable[[bytes], Prepared],
     ) -> None:
         """Commit a unit's records with META last, then write them to the local store."""
         consumed = self._merge.consume(taken)
-        meta = Meta(self._meta.unit + 1, stream_time_ms, self._merge.applied)
+        applied = self._merge.applied
+        rebuild = self._rebuilding.mark(applied)
+        meta = Meta(self._meta.unit + 1, stream_time_ms, applied, self._source_ids, rebuild)
         meta_value = encode(meta)
-        prepared = await self._pacer.compute(partial(self._prepare, output, meta_value))
+        prepared = await self._pacer.compute(partial(prepare, meta_value))
         changelog = [(key, value, ()) for key, value in output.changelog.items()]
         side.setdefault(self._topics.timeline, []).append((META_KEY, meta_value, ()))
         with self._timed("commit"):
@@ -258,35 +283,55 @@ class Partition:
     def _run_step(self, records: Sequence[SourceRecord], view: UnitStore) -> tuple[UnitOutput, int]:
         if not records:
             return UnitOutput(), 0
+        first, last = records[0], records[-1]
+        self._journal.begin(self._suspicion.attempt(first, len(records)))
         try:
             with self._timed("step"):
-                output = self.step.run(records, view, self._meta.stream_time_ms)
+                output = self._run_or_refuse(records, view)
+            size = check_output(output, len(records), self._settings.record_bytes)
+            _check_staged(output, view)
         except Exception as error:
-            first, last = records[0], records[-1]
+            self._journal.fail()
             raise EngineError(
                 ExitCode.STEP_FAILED,
                 f"step raised on {len(records)} records of partition {self.number}, "
                 f"{first.topic}@{first.offset} to {last.topic}@{last.offset}: {error!r}",
             ) from error
-        size = check_output(output, len(records), self._settings.record_bytes)
-        for key, value in view.staged.items():
-            if output.changelog.get(key) != value:
-                raise EngineError(
-                    ExitCode.STEP_FAILED, f"staged {key[:80]!r} is not in the output as staged"
-                )
+        self._journal.succeed()
         return output, size
 
-    def _prepare(self, output: UnitOutput, meta_value: bytes) -> Prepared:
+    def _run_or_refuse(self, records: Sequence[SourceRecord], view: UnitStore) -> UnitOutput:
+        """Let the step run; a record that killed too many processes is put aside instead."""
+        first = records[0]
+        deaths = self._suspicion.deaths(first)
+        if deaths < DEATHS_MAX:
+            return self.step.run(records, view, self._meta.stream_time_ms)
+        log.error(
+            "record_put_aside",
+            topic=first.topic,
+            partition=self.number,
+            offset=first.offset,
+            deaths=deaths,
+        )
+        return self.step.refuse(first, deaths, view)
+
+    def _prepare(
+        self, first: SourceRecord, count: int, output: UnitOutput, meta_value: bytes
+    ) -> Prepared:
         """Derive the local-only keys before the commit: a step that fails here leaves no trace."""
         if output.local is not None:
             return self.store.prepare_known(output.changelog.items(), output.local, meta_value)
+        self._journal.begin(self._suspicion.attempt(first, count))
         try:
             with self._timed("prepare"):
-                return self.store.prepare(
+                prepared = self.store.prepare(
                     [*output.changelog.items(), (META_KEY, meta_value)], self.step.local_index
                 )
         except Exception as error:
+            self._journal.fail()
             raise EngineError(ExitCode.STEP_FAILED, f"local_index raised: {error!r}") from error
+        self._journal.succeed()
+        return prepared
 
     def _ask_holds(self) -> bool:
         try:
@@ -340,3 +385,11 @@ class Partition:
         self.health.unit = self._meta.unit
         self.health.stream_time_ms = self._meta.stream_time_ms
         self.health.applied = self._meta.applied
+
+
+def _check_staged(output: UnitOutput, view: UnitStore) -> None:
+    for key, value in view.staged.items():
+        if output.changelog.get(key) != value:
+            raise EngineError(
+                ExitCode.STEP_FAILED, f"staged {key[:80]!r} is not in the output as staged"
+            )

@@ -4,14 +4,23 @@ import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from aiokafka import AIOKafkaConsumer
+
+from services.runtime.logging import get_logger
 from services.runtime.topic_ids import topic_ids
+from services.streaming.attempts import AttemptJournal, Seal
 from services.streaming.changelog import ChangelogReader
+from services.streaming.exits import before_exit
 from services.streaming.interface import StepFactory
 from services.streaming.pacing import Pacer
 from services.streaming.partition import Partition, Topics
+from services.streaming.rebuilding import Identify, Rebuilding, begin, read_published
+from services.streaming.record_check import check_record
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, StoreOptions
 from services.streaming.unit_of_work import PartitionProducer
+
+log = get_logger(__name__)
 
 
 class PartitionFactory:
@@ -28,15 +37,21 @@ class PartitionFactory:
         data_dir: Path,
         bootstrap: str,
         settings: EngineSettings,
+        identify: Identify,
     ) -> None:
         self.app_id = app_id
         self.topics = topics
         self.bootstrap = bootstrap
         self.settings = settings
         self._step_factory = step_factory
+        self._identify = identify
+        self._source_ids: dict[str, str] = {}
         self._data_dir = data_dir
         self._options = StoreOptions(settings.write_buffer_bytes, settings.block_cache_bytes)
         self._stores: dict[int, PartitionStore] = {}
+        self._journals: dict[int, AttemptJournal] = {}
+        self._seal = Seal()
+        before_exit(lambda code: self._seal.absolve(code, list(self._journals.values())))
         self._pacer = Pacer(settings.transactions_per_s)
 
     async def fenced(self, numbers: Iterable[int], epoch: int) -> dict[int, Partition]:
@@ -45,10 +60,13 @@ class PartitionFactory:
         When this returns, nothing can be written to their output behind this worker's back.
         """
         changelog = self.topics.changelog
-        ids = await asyncio.to_thread(topic_ids, self.bootstrap, [changelog])
+        wanted = [changelog, *self.topics.sources]
+        ids = await asyncio.to_thread(topic_ids, self.bootstrap, wanted)
+        self._source_ids = {topic: ids[topic] for topic in self.topics.sources}
         owned = set(numbers)
         for number in set(self._stores) - owned:
             self._stores.pop(number).close()
+            self._journals.pop(number).close()
         partitions = {n: self._make(n, epoch, ids[changelog]) for n in sorted(owned)}
         try:
             await asyncio.gather(*(p.producer.fence() for p in partitions.values()))
@@ -70,21 +88,51 @@ class PartitionFactory:
                 note,
             )
             stores = {number: p.store for number, p in partitions.items()}
-            await reader.check_sources(self.topics.sources, stores)
-            await reader.check_record(self.topics.guarded, stores)
+            await reader.check_sources(self._source_ids, stores)
+            await self._resume_rebuilds(partitions, reader.consumer, note)
         finally:
             await reader.stop()
 
+    async def _resume_rebuilds(
+        self,
+        partitions: dict[int, Partition],
+        consumer: AIOKafkaConsumer,
+        note: Callable[[int], None],
+    ) -> None:
+        """Begin the rebuild of partitions without state, and go on with those under way."""
+        metas = {number: partition.store.meta for number, partition in partitions.items()}
+        stateless = [number for number, meta in metas.items() if meta.unit == 0]
+        if not self.settings.rebuild:
+            await check_record(consumer, self.topics.guarded, stateless)
+        rebuilds = await begin(consumer, self.topics.sources, self.topics.guarded, stateless)
+        rebuilds |= {n: meta.rebuild for n, meta in metas.items() if meta.rebuild is not None}
+        published = await read_published(consumer, rebuilds, self._identify, note)
+        for number, partition in partitions.items():
+            rebuilding = Rebuilding(rebuilds.get(number), published.get(number))
+            partition.adopt(self._source_ids, rebuilding)
+            if rebuilding.rebuild is not None:
+                log.info(
+                    "rebuilding",
+                    partition=number,
+                    until=dict(rebuilding.rebuild.sources),
+                    published_before=len(published[number]),
+                )
+
     def close(self) -> None:
-        """Close every store."""
+        """Close every store and journal."""
         for store in self._stores.values():
             store.close()
-        self._stores = {}
+        for journal in self._journals.values():
+            journal.close()
+        self._stores, self._journals = {}, {}
 
     def _make(self, number: int, epoch: int, changelog_id: str) -> Partition:
         if number not in self._stores:
             path = self._data_dir / f"partition-{number:02d}"
-            self._stores[number] = PartitionStore(path, self._options, f"{changelog_id}/{number}")
+            owner = f"{changelog_id}/{number}"
+            self._stores[number] = PartitionStore(path, self._options, owner)
+            # Only who holds the store may have its journal.
+            self._journals[number] = AttemptJournal(path.with_suffix(".try"), owner, self._seal)
         limits = {self.topics.timeline: self.settings.timeline_batch_bytes}
         producer = PartitionProducer(self.app_id, number, self.bootstrap, self.settings, limits)
         return Partition(
@@ -93,6 +141,7 @@ class PartitionFactory:
             self.topics,
             self._step_factory(number),
             self._stores[number],
+            self._journals[number],
             producer,
             self._pacer,
             self.settings,

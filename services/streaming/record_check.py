@@ -1,7 +1,7 @@
 """Refuse to begin from nothing where something was already written for ever.
 
-A partition without state folds its sources from the beginning and writes every side record a second
-time. In topics whose records count one by one, such as alerts, that must be somebody's decision.
+A partition without state folds its sources from the beginning: hours of work, after a loss that
+somebody should know of. So it must be somebody's decision, see `rebuilding`.
 """
 
 from collections.abc import Collection, Sequence
@@ -39,8 +39,8 @@ async def check_record(
                 raise EngineError(
                     ExitCode.RECORD_WITHOUT_STATE,
                     f"{tp.topic} partition {tp.partition} holds records from offset "
-                    f"{records[0].offset} on, but the state of the partition is empty: folding "
-                    "again would write all of them a second time (状态为空而记录已存在)",
+                    f"{records[0].offset} on, but its state is empty: a rebuild has to be asked "
+                    "for, see `msctl rebuild` (状态为空而记录已存在，须由人决定重建)",
                 )
         for tp in list(unread):
             if await consumer.position(tp) >= ends[tp]:

@@ -58,6 +58,8 @@ class EngineSettings:
     """How often a partition's step is asked for a tick."""
     group_commit_s: float = 0.5
     """How often group offsets are committed, for display only."""
+    rebuild: bool = False
+    """Fold a partition without state again although guarded topics hold records of it."""
     watchdog_s: float = 120.0
     """No progress for so long while work waits: the process ends."""
     behind_s: float = 60.0

@@ -4,16 +4,24 @@ import pytest
 import yaml
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.common.v1 import envelope_pb2
-from market_supervision.control.v1.control_pb2 import BundleFile, ControlRecord, RuleBundle
+from market_supervision.control.v1.control_pb2 import (
+    BundleFile,
+    ControlRecord,
+    RuleBundle,
+    Tick,
+)
 from market_supervision.inspections.v1 import inspections_events_pb2 as inspections
 from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts.bundles import read_files
 from services.contracts.families import FamilyEvent
+from services.lifecycle.dead_letter import place_of
 from services.lifecycle.digest import digest_records
+from services.lifecycle.record_identity import record_identity
 from services.lifecycle.rules.testing import row, rule_file
+from services.lifecycle.step import FIRING_TICK, IDLE_TICK
 from services.lifecycle.tests.fold_bench import example, prepared
-from services.lifecycle.tests.step_bench import TOPICS, StepBench
+from services.lifecycle.tests.step_bench import TOPICS, StepBench, moment_of
 
 ENTITY = "uscc:91442000XX0000019R"
 
@@ -271,3 +279,74 @@ def test_condition_that_cannot_be_computed_does_not_hold_and_is_counted() -> Non
     assert not bench.open_threads()
     counts = state_pb2.SuppressedCounts.FromString(bench.store.committed[b"!suppressed"])
     assert counts.rules[0].failed > 0
+
+
+def _asked_tick(bench: StepBench, day: float) -> bytes:
+    """Key of the tick that the step gives on a test day."""
+    told = bench.step.tick(bench.stream_time_ms, moment_of(day), bench.store)
+    assert told is not None
+    return told[0]
+
+
+def test_tick_that_fires_has_a_key_of_its_own_and_others_share_one_an_hour() -> None:
+    """Compaction keeps the newest record of a key: only those may go that fire nothing."""
+    bench = StepBench()
+    bench.feed(_licence((2026, 3, 31)), day=0)
+    hour = 1 / 24
+    assert _asked_tick(bench, 0.1) == _asked_tick(bench, 0.1 + hour / 4)
+    assert _asked_tick(bench, 0.1).startswith(IDLE_TICK)
+    due = {_asked_tick(bench, 1), _asked_tick(bench, 1 + hour / 4)}
+    assert len(due) == 2
+    assert all(key.startswith(FIRING_TICK) for key in due)
+    bench.tick(1)
+    assert _asked_tick(bench, 1 + hour).startswith(IDLE_TICK)
+
+
+def test_tick_that_compaction_may_remove_fires_nothing() -> None:
+    """Whatever the clocks of worker and broker say: with it or without it the alerts are equal."""
+    bench = StepBench()
+    bench.feed(_licence((2026, 3, 31)), day=0)
+    idle = ControlRecord(tick=Tick()).SerializeToString()
+    bench.run(bench.record(TOPICS.control, IDLE_TICK + b"1", idle, 59))
+    assert not bench.alerts
+    bench.tick(60)
+    assert len(bench.alerts) == 1
+
+
+def test_tick_under_the_key_of_the_first_release_still_fires() -> None:
+    """Logs written before hold ticks under the hour; what they fired, a replay fires again."""
+    bench = StepBench()
+    bench.feed(_licence((2026, 3, 31)), day=0)
+    tick = ControlRecord(tick=Tick()).SerializeToString()
+    bench.run(bench.record(TOPICS.control, b"tick|490000", tick, 59))
+    assert len(bench.alerts) == 1
+
+
+def test_record_put_aside_is_a_dead_letter_and_counted() -> None:
+    """The log stays accounted for: it is dead-lettered, with its bytes, and not looked into."""
+    bench = StepBench()
+    topic = next(name for name in TOPICS.families if name.endswith("complaints"))
+    record = bench.record(topic, b"key", b"\xff poison", 1)
+    output = bench.step.refuse(record, 3, bench.store)
+    (letter,) = output.side
+    headers = dict(letter.headers)
+    assert (letter.topic, letter.key, letter.value) == (TOPICS.dead_letter, b"key", b"\xff poison")
+    assert headers["dlq-reason"] == b"PROCESS_KILLED"
+    assert place_of(letter) == f"{topic}|{record.partition}|{record.offset}".encode()
+    counts = state_pb2.RecordCounts.FromString(output.changelog[f"!counts|{topic}".encode()])
+    assert counts.dead_lettered == 1
+
+
+def test_published_records_are_known_again_by_their_identity() -> None:
+    """An alert record by its id, whatever else it says; a dead letter by what it is of."""
+    bench = StepBench()
+    bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
+    topic = next(name for name in TOPICS.families if name.endswith("complaints"))
+    bench.run(bench.record(topic, b"key", b"\xff", 11), bench.record(topic, b"key", b"\xff", 11))
+    identity = record_identity(TOPICS.alerts)
+    (alert,) = bench.on(TOPICS.alerts)
+    again = alert_pb2.AlertRecord.FromString(alert.value)
+    again.alert.revision = 99
+    assert identity(alert) == identity(alert._replace(value=again.SerializeToString()))
+    letters = bench.on(TOPICS.dead_letter)
+    assert len({identity(letter) for letter in letters}) == len(letters) == 2

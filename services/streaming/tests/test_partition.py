@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from services.streaming.attempts import AttemptJournal, Seal
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.interface import (
     PartitionStep,
@@ -47,6 +48,11 @@ class ScriptedStep:
         self.calls.append([f"{r.topic}{r.offset}" for r in records])
         self.stream_times.append(stream_time_ms)
         return self._run(records, store, stream_time_ms)
+
+    def refuse(self, record: SourceRecord, deaths: int, store: ReadStore) -> UnitOutput:
+        """Write that it was refused."""
+        self.calls.append([f"refused {record.topic}{record.offset} after {deaths}"])
+        return UnitOutput({b"refused": b"%d" % record.offset})
 
     def local_index(
         self, key: bytes, old: bytes | None, new: bytes
@@ -102,6 +108,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             TOPICS,
             cast("PartitionStep", step),
             stores[0],
+            AttemptJournal(tmp_path / "p.try", "a/7", Seal()),
             cast("PartitionProducer", producer),
             Pacer(10_000.0),
             EngineSettings(**settings),

@@ -1,0 +1,84 @@
+"""A record that ends the process is put aside at its third death, and nothing else ever is."""
+
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from integration_tests.streaming.harness import Stream, Worker, make_stream
+from services.streaming.exits import ExitCode
+
+POISON = -1
+KILLED = -signal.SIGKILL
+EVENTS = 600
+ENDINGS = {"die_on": KILLED, "fail_on": ExitCode.STEP_FAILED, "hang_on": ExitCode.WATCHDOG}
+
+
+def dead_letters(stream: Stream) -> list[tuple[bytes, bytes]]:
+    """Return names and values of what was put aside."""
+    return [(r.key, r.value) for r in stream.read(stream.arguments["dead_letter_topic"])]
+
+
+def run_until_aside(stream: Stream, worker: Worker, code: int, count: int) -> int:
+    """Restart the worker as a supervisor does, until something is put aside; return its deaths."""
+    deaths = 0
+    deadline = time.monotonic() + 150
+    while len(dead_letters(stream)) < count:
+        assert time.monotonic() < deadline, worker.log.read_text()[-3000:]
+        assert worker.process is not None
+        ended = worker.process.poll()
+        if ended is not None:
+            assert ended == code, worker.log.read_text()[-3000:]
+            deaths += 1
+            worker.start()
+        time.sleep(0.2)
+    return deaths
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("poison", ENDINGS)
+def test_record_that_ends_the_process_is_put_aside_at_its_third_death(
+    kafka_bootstrap: str, run_directory: Path, poison: str
+) -> None:
+    """Whatever way it kills: in a unit with others it is found by units of one record."""
+    stream = make_stream(kafka_bootstrap, run_directory, settings={"watchdog_s": 8.0})
+    stream.send(EVENTS)
+    stream.send_one(stream.events[1], 4, b"poison", b"%d" % POISON)
+    stream.send(EVENTS)
+    with stream.worker("only", **{poison: POISON}) as worker:
+        deaths = run_until_aside(stream, worker, ENDINGS[poison], 1)
+        stream.wait_for_entries(2 * EVENTS)
+        # One with others around it, then three alone; found alone at once, three.
+        assert deaths in {3, 4}
+        assert worker.process is not None
+        assert worker.process.poll() is None
+    ((name, value),) = dead_letters(stream)
+    assert value == b"%d" % POISON
+    assert name.startswith(f"{stream.events[1]}|4|".encode())
+    stream.judge()
+
+
+@pytest.mark.timeout(300)
+def test_kills_at_random_moments_put_nothing_aside(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """An operator's kill -9 is no record's fault, however often it comes; units are small here."""
+    stream = make_stream(kafka_bootstrap, run_directory, settings={"unit_records": 5})
+    seed = random.randrange(1 << 32)
+    moments = random.Random(seed)
+    with stream.worker("only") as worker:
+        worker.wait_for("partitions_open")
+        sender = threading.Thread(target=stream.send, args=(4_000,))
+        sender.start()
+        for kill in range(8):
+            worker.wait_for("partitions_open", times=kill + 1)
+            time.sleep(moments.uniform(0.0, 0.6))
+            worker.kill()
+            worker.start()
+        sender.join()
+        stream.wait_for_entries(4_000, 120)
+    assert dead_letters(stream) == [], f"seed {seed}"
+    stream.judge()

@@ -1,0 +1,168 @@
+"""Everything but the record deleted: the same state again, and nothing published twice.
+
+The fold's alerts name the event that caused them, so an order of the events other than the first
+run's would be seen: keys have events on all topics.
+"""
+
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration_tests.streaming.harness import PARTITIONS, Stream, Worker, make_stream
+from services.streaming.exits import ExitCode
+
+EVENTS = 3_000
+KEYS = 50
+"""Shares no divisor with the three event topics: every key has events on all of them."""
+
+Alerts = list[tuple[int, int, bytes, bytes, Any]]
+
+
+def guarded_stream(kafka_bootstrap: str, directory: Path, **overrides: Any) -> Stream:
+    """Make topics whose alerts and dead letters must not stand twice."""
+    stream = make_stream(kafka_bootstrap, directory, **overrides)
+    stream.arguments["guarded_topics"] = [
+        stream.arguments["alerts_topic"],
+        stream.arguments["dead_letter_topic"],
+    ]
+    return stream
+
+
+def fold_log(stream: Stream) -> tuple[list[dict[bytes, bytes]], Alerts]:
+    """Fold a log that is complete before the worker starts; return its state and its alerts.
+
+    One record is put aside as a dead letter, so that there is one.
+    """
+    stream.send(EVENTS, keys=KEYS)
+    stream.send_one(stream.events[2], 3, b"poison", b"-1")
+    with stream.worker("first", fail_on=-1) as worker:
+        deadline = time.monotonic() + 120
+        while events_told(stream) < EVENTS or not dead_letters(stream):
+            assert time.monotonic() < deadline, worker.log.read_text()[-3000:]
+            worker.restart_after({ExitCode.STEP_FAILED})
+            time.sleep(0.2)
+    stream.judge()
+    return stream.state(), alerts(stream)
+
+
+def alerts(stream: Stream) -> Alerts:
+    """Return every alert with its place on the topic."""
+    found = stream.read(stream.arguments["alerts_topic"])
+    return sorted((r.partition, r.offset, r.key, r.value, r.headers) for r in found)
+
+
+def dead_letters(stream: Stream) -> list[Any]:
+    """Return what was put aside."""
+    return stream.read(stream.arguments["dead_letter_topic"])
+
+
+def lose_everything_but_the_record(stream: Stream) -> None:
+    """Delete local stores, state and group."""
+    shutil.rmtree(stream.directory / "first")
+    stream.delete_group()
+    stream.make_anew(stream.arguments["changelog_topic"])
+
+
+def wait_rebuilt(stream: Stream, *workers: Worker, exits: set[int] | None = None) -> None:
+    """Wait until every partition's newest META says that it is not rebuilding any more.
+
+    A unit has to come after the last one that was rebuilt: the workers write ticks.
+    """
+    deadline = time.monotonic() + 150
+    while True:
+        positions = stream.positions()
+        if len(positions) == PARTITIONS and not any("rebuild" in m for m in positions.values()):
+            return
+        assert time.monotonic() < deadline, workers[0].log.read_text()[-3000:]
+        for worker in workers:
+            worker.restart_after(exits or set())
+        time.sleep(0.3)
+
+
+def events_told(stream: Stream) -> int:
+    """Return how many events the timeline tells of, each once."""
+    return len({e.key for e in stream.entries() if not e.key.startswith(stream.control.encode())})
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("fault", [None, "delay_first_event_topic"])
+def test_rebuild_gives_the_same_state_and_publishes_nothing(
+    kafka_bootstrap: str, run_directory: Path, fault: str | None
+) -> None:
+    """Refused by itself, done when allowed; also when one topic's records come late."""
+    stream = guarded_stream(kafka_bootstrap, run_directory, settings={"tick_interval_s": 1.0})
+    state, published = fold_log(stream)
+    lose_everything_but_the_record(stream)
+    with stream.worker("refused") as refused:
+        assert refused.exit_code() == ExitCode.RECORD_WITHOUT_STATE
+        assert "msctl rebuild" in refused.log.read_text()
+    asked: dict[str, Any] = {"settings": {"rebuild": True}, "ticks": True, "fail_on": -1}
+    if fault:
+        asked["fault"] = fault
+    with stream.worker("second", **asked) as worker:
+        wait_rebuilt(stream, worker, exits={ExitCode.STEP_FAILED})
+        assert stream.state() == state
+        assert alerts(stream) == published
+        assert len(dead_letters(stream)) == 1
+        log = worker.log.read_text()
+        assert '"differing": 0' in log
+        # What comes from now on is published as ever.
+        stream.send(600, keys=KEYS)
+        while events_told(stream) < EVENTS + 600:
+            assert worker.process is not None
+            assert worker.process.poll() is None
+            time.sleep(0.2)
+    assert len(alerts(stream)) > len(published)
+    stream.judge(rebuilt=True)
+
+
+@pytest.mark.timeout(400)
+def test_rebuild_that_is_killed_and_changes_hands_publishes_nothing(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """The mark travels with the state: kills, and a worker without the permission, change nothing.
+
+    The second worker may go on with partitions whose rebuild has begun, and only with those.
+    """
+    settings = {"tick_interval_s": 1.0, "unit_records": 10}
+    stream = guarded_stream(kafka_bootstrap, run_directory, settings=settings)
+    state, published = fold_log(stream)
+    lose_everything_but_the_record(stream)
+    seed = random.randrange(1 << 32)
+    moments = random.Random(seed)
+    slowly = {"settings": {"rebuild": True, "unit_records": 10}, "slow_s": 0.01, "ticks": True}
+    exits: set[int] = {ExitCode.STEP_FAILED, ExitCode.FENCED, ExitCode.RECORD_WITHOUT_STATE}
+    with (
+        stream.worker("second", fail_on=-1, **slowly) as second,
+        stream.worker("third", fail_on=-1, ticks=True) as third,
+    ):
+        for _ in range(4):
+            time.sleep(moments.uniform(1.0, 4.0))
+            second.kill()
+            second.start()
+            third.restart_after(exits)
+        wait_rebuilt(stream, second, third, exits=exits)
+    assert stream.state() == state, f"seed {seed}"
+    assert alerts(stream) == published, f"seed {seed}"
+    assert len(dead_letters(stream)) == 1, f"seed {seed}"
+    stream.judge(rebuilt=True)
+
+
+@pytest.mark.timeout(240)
+def test_source_made_anew_under_the_state_is_refused(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """The offsets of another topic say nothing, also when it ends beyond what was applied."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    stream.send(300)
+    with stream.worker("only"):
+        stream.wait_for_entries(300)
+    stream.make_anew(stream.events[1])
+    stream.send(1_200)
+    with stream.worker("only") as worker:
+        assert worker.exit_code() == ExitCode.SOURCE_TRUNCATED
+        assert f"{stream.events[1]} has id" in worker.log.read_text()

@@ -9,6 +9,7 @@ from services.cli import (
     import_command,
     lag_command,
     profile_command,
+    rebuild_command,
     rules_command,
     topics_command,
 )
@@ -31,6 +32,7 @@ app.add_typer(profile_command.app, name="profile")
 app.add_typer(alerts_command.app, name="alerts")
 app.add_typer(dead_letters_command.app, name="dead-letters")
 app.add_typer(rules_command.app, name="rules")
+app.add_typer(rebuild_command.app, name="rebuild")
 app.command("topics")(topics_command.show_topics)
 app.command("lag")(lag_command.show_lag)
 app.command("digest")(digest_command.show_digest)

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from services.projection import mapping
 from services.projection.metrics import ProjectionFigures
 from services.projection.source import CommittedSource, Place, PositionLostError, passes
+from services.projection.state_progress import StateProgress
 from services.readmodel.connection import TRANSIENT_ERRORS
 from services.readmodel.generations import GenerationCleaner
 from services.readmodel.keys import Keys
@@ -57,6 +58,7 @@ class Projector:
         self._goals: dict[Place, int] = {}
         self._done: set[Place] = set()
         self._heads: dict[int, Heads] | None = None
+        self._states = StateProgress()
         self._cleaned = False
         self._attached = False
         self._trouble = False
@@ -97,6 +99,7 @@ class Projector:
         """Go to the positions that Redis has, and note how far completeness reaches."""
         await self._writer.register()
         self._in_redis = await self._writer.positions(self._partitions)
+        self._states.begin(await self._writer.state_metas(self._partitions))
         self._goals = await self._source.projected_ends()
         self._done.clear()
         self.figures.complete = False
@@ -142,14 +145,15 @@ class Projector:
     async def _batch(self, place: Place, records: Sequence[ConsumerRecord]) -> TopicBatch | None:
         """Return what a place has to write, None when neither position nor mark would change."""
         position = await self._source.position(place)
-        done = place not in self._done and position >= self._goals[place]
+        reached = place not in self._done and position >= self._goals[place]
         expected = self._in_redis[place]
-        if position == expected and not done:
+        if position == expected and not reached:
             return None
-        batch = TopicBatch(*place, expected=expected, next_offset=position, done=done)
+        batch = TopicBatch(*place, expected=expected, next_offset=position)
         for record in records:
             mapping.apply(self._keys, batch, record.offset, record.key, record.value)
-        return batch
+        batch.done = reached and self._states.is_whole_after(batch)
+        return batch if position != expected or batch.done else None
 
     async def _write(self, batches: Sequence[TopicBatch]) -> None:
         refused = {(m.partition, m.topic): m.found for m in await self._writer.write(batches)}
@@ -196,6 +200,7 @@ class Projector:
             started = time.monotonic()
             try:
                 self._heads = await self._source.heads()
+                self._states.note_sources(self._heads)
                 if self._attached and started - asked >= ENDS_INTERVAL_SECONDS:
                     self.figures.ends = await self._source.projected_ends()
                     asked = started

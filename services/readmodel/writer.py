@@ -91,6 +91,13 @@ class ReadModelWriter:
             for place, value in zip(places, found, strict=True)
         }
 
+    async def state_metas(self, partitions: Iterable[int]) -> dict[int, bytes | None]:
+        """Return the newest META passed in the state topic, by partition; None: none yet."""
+        numbers = list(partitions)
+        fields = [positions.meta_field(p, positions.LIFECYCLE) for p in numbers]
+        found = await self._client.hmget(self._keys.positions, fields)
+        return dict(zip(numbers, found, strict=True))
+
     async def write(self, batches: Sequence[TopicBatch]) -> list[Mismatch]:
         """Write the batches, each batch's data before its position, in one pipeline.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -95,7 +96,7 @@ class ReadModelWriter:
         """Return the newest META passed in the state topic, by partition; None: none yet."""
         numbers = list(partitions)
         fields = [positions.meta_field(p, positions.LIFECYCLE) for p in numbers]
-        found = await self._client.hmget(self._keys.positions, fields)
+        found: Any = await self._client.hmget(self._keys.positions, fields)
         return dict(zip(numbers, found, strict=True))
 
     async def write(self, batches: Sequence[TopicBatch]) -> list[Mismatch]:

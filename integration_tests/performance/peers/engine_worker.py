@@ -41,6 +41,15 @@ class PeerFoldStep:
         self._progress.add(len(records))
         return UnitOutput(changelog=changed)
 
+    def refuse(
+        self,
+        record: SourceRecord,  # noqa: ARG002  as above
+        deaths: int,  # noqa: ARG002
+        store: ReadStore,  # noqa: ARG002
+    ) -> UnitOutput:
+        """Leave out a record that killed the process; the digest would tell."""
+        return UnitOutput()
+
     def local_index(
         self,
         key: bytes,  # noqa: ARG002  as above

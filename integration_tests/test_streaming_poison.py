@@ -14,7 +14,13 @@ from services.streaming.exits import ExitCode
 POISON = -1
 KILLED = -signal.SIGKILL
 EVENTS = 600
-ENDINGS = {"die_on": KILLED, "fail_on": ExitCode.STEP_FAILED, "hang_on": ExitCode.WATCHDOG}
+ENDINGS = {
+    "die_on": KILLED,
+    "fail_on": ExitCode.STEP_FAILED,
+    "hang_on": ExitCode.WATCHDOG,
+    "wedge_on": 1,
+}
+"""What the poison does → how the process ends. A wedged one keeps the interpreter to itself."""
 
 
 def dead_letters(stream: Stream) -> list[tuple[bytes, bytes]]:

@@ -1,8 +1,8 @@
 """A stream worker with a ten-line fold, run as a process of its own by the streaming tests.
 
 ``python worker.py '<json>'``: the arguments of ``Engine`` plus ``alerts_topic``, ``settings``, and
-what a test asks for: ``needs_bundle``, ``ticks``, ``fail_on``, ``hang_on``, ``die_on`` (values),
-``slow_s`` (a unit's least duration), ``fault`` (a name from FAULTS).
+what a test asks for: ``needs_bundle``, ``ticks``, ``fail_on``, ``hang_on``, ``die_on``,
+``wedge_on`` (values), ``slow_s`` (a unit's least duration), ``fault`` (a name from FAULTS).
 """
 
 # ruff: noqa: ARG001, ARG002  Steps and faults are given more than each of them needs.
@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -56,6 +57,8 @@ class CountingStep:
                 time.sleep(3600)
             if record.value == str(ARGUMENTS.get("die_on")).encode():
                 os.kill(os.getpid(), signal.SIGKILL)
+            if record.value == str(ARGUMENTS.get("wedge_on")).encode():
+                re.match(r"(a+)+$", "a" * 60 + "b")  # never ends, and never lets another thread run
             entry = SideRecord(ARGUMENTS["timeline_topic"], name_of(record), record.value or b"")
             output.side.append(entry)
             if record.topic == ARGUMENTS["control_topic"]:

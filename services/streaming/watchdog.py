@@ -4,6 +4,7 @@ Heartbeats come from the consumer's thread, so a wedged main loop would keep its
 ever. The watchdog is a thread of its own and only reads.
 """
 
+import faulthandler
 import threading
 import time
 from collections.abc import Hashable
@@ -63,11 +64,18 @@ class Watchdog(threading.Thread):
     def __init__(self, health: EngineHealth, patience_s: float) -> None:
         super().__init__(name="engine-watchdog", daemon=True)
         self._health = health
+        self._patience_s = patience_s
         self._watch = Watch(patience_s)
 
     def run(self) -> None:
-        """Watch for ever."""
+        """Watch for ever.
+
+        Native code that keeps the interpreter's lock, such as a regular expression that backtracks
+        for hours, keeps this thread out too. So a timer that needs no lock is wound up again every
+        second: when it runs down it prints every thread's traceback and ends the process with 1.
+        """
         while True:
+            faulthandler.dump_traceback_later(self._patience_s, exit=True)
             time.sleep(1.0)
             complaint = self._watch.complaint(self._health, time.monotonic())
             if complaint is not None:

@@ -95,8 +95,8 @@ class UnitOutput:
     ``changelog``: keys and whole new values of the state; never a deletion; a key must not begin
     with a zero byte (those are the engine's own).
     ``side``: records for other topics, same partition number.
-    ``local``: the local-only keys to put (or, with None, delete) that follow from ``changelog``, from
-    a step that knows them anyway; together they must leave in the local store just what
+    ``local``: the local-only keys to put (or, with None, delete) that follow from ``changelog``,
+    from a step that knows them anyway; together they must leave in the local store just what
     ``local_index`` would make of each record's old and new value, which the engine then does not
     ask. None: the engine derives them.
     ``taken``: how many of the given records, counted from the first, this output accounts for;
@@ -143,9 +143,10 @@ class PartitionStep(Protocol):
         """Return the local-only keys to put (or, with None, delete) when ``key`` becomes ``new``.
 
         Called for every changelog record while recovering, and live for those of an output without
-        ``local``; written in the same WriteBatch. ``old`` is the copy in the local store. Recovery may skip intermediate versions
-        (compaction), so the result of old→new must equal that of old→any→new, and it must depend on
-        the arguments alone. A local-only key must not equal any changelog key.
+        ``local``; written in the same WriteBatch. ``old`` is the copy in the local store. Recovery
+        may skip intermediate versions (compaction), so the result of old→new must equal that of
+        old→any→new, and it must depend on the arguments alone. A local-only key must not equal any
+        changelog key.
         """
         ...
 

@@ -5,7 +5,6 @@ nothing is added. Queries answer meanwhile from the view as it was, or say that 
 is told that an entity he knows is unknown.
 """
 
-import os
 import re
 import shutil
 import threading
@@ -56,7 +55,7 @@ def system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[LocalSystem]:
     """A system with the log on its topics, nothing of it started."""
-    prefix = f"rebuild-{os.getpid()}."
+    prefix = f"{run_directory.name}."
     monkeypatch.setenv(TOPIC_PREFIX_VARIABLE, prefix)
     make_time_lapse_topics(kafka_bootstrap)
     publish_rules(kafka_bootstrap, max_age_days=ALL_DAYS, timestamp_ms=log.begins_ms - 1)

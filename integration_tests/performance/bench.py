@@ -12,6 +12,7 @@ the machine was too busy. ``--allow-load`` measures all the same and marks the r
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 import uuid
@@ -35,6 +36,8 @@ BUSY = 3
 
 def main() -> int:
     """Run what was asked for."""
+    # Servers and engines are ended on the way out, whoever ends the run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _arguments()
     output = Path(arguments.output)
     rows = _wanted(arguments, report.read(output))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from integration_tests.performance.peer_fold import digest
+from integration_tests.performance.peer_log import PARTITIONS
 
 POLL_MS = 200
 
@@ -39,13 +40,13 @@ async def _read_states(
         enable_auto_commit=False,
         fetch_max_wait_ms=POLL_MS,
     )
+    # A reader of committed records is told an end before markers that are still on their way.
+    outsider = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await outsider.start()
     await consumer.start()
     try:
-        await consumer._client.force_metadata_update()
-        found = consumer.partitions_for_topic(changelog)
-        assert found, f"there is no topic {changelog}"
-        partitions = [TopicPartition(changelog, number) for number in found]
-        ends = await consumer.end_offsets(partitions)
+        partitions = [TopicPartition(changelog, number) for number in range(PARTITIONS)]
+        ends = await outsider.end_offsets(partitions)
         consumer.assign(partitions)
         while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
             polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=20_000)
@@ -55,5 +56,6 @@ async def _read_states(
                     states[key] = record.value
                     last_append_ms = max(last_append_ms, record.timestamp)
     finally:
+        await outsider.stop()
         await consumer.stop()
     return Outcome(digest(states), len(states), last_append_ms)

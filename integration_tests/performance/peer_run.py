@@ -9,27 +9,23 @@ be the expected one, else there is no figure.
 
 import json
 import shutil
-import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from integration_tests.performance.log_reading import read_states
 from integration_tests.performance.peer_fold import REPORTED_PART
 from integration_tests.performance.peer_log import PeerLog, delete_topics, make_topics
 from integration_tests.performance.peers.catalogue import ROOT, Peer
 from integration_tests.performance.peers.progress import PeerArguments
+from integration_tests.performance.processes import (
+    Sample,
+    WrongResultError,
+    at_moment,
+    memory_mib,
+    run_to_end,
+)
 from services.local.process import ManagedProcess
-
-DRAIN_SECONDS_MAX = 420.0
-LOOK_SECONDS = 0.05
-LOG_TAIL_BYTES = 3_000
-
-
-class WrongResultError(Exception):
-    """An engine ended otherwise than it should, or with other states than the expected ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +45,18 @@ def drain(peer: Peer, log: PeerLog, directory: Path) -> Drain:
 
     Raises WrongResultError.
     """
+    arguments = prepare(peer, log, directory)
+    try:
+        return drain_prepared(peer, log, arguments)
+    finally:
+        remove(arguments)
+
+
+def prepare(peer: Peer, log: PeerLog, directory: Path) -> PeerArguments:
+    """Make the directory and the topics of one run under a group of its own."""
     group = f"drain-{uuid.uuid4().hex[:8]}"
     folder = directory / group
     folder.mkdir(parents=True)
-    changelog = peer.changelog(group, log.topic) if peer.changelog else ""
     arguments = PeerArguments(
         bootstrap=log.bootstrap,
         topic=log.topic,
@@ -60,77 +64,50 @@ def drain(peer: Peer, log: PeerLog, directory: Path) -> Drain:
         group=group,
         directory=str(folder),
         control=log.control,
-        changelog=changelog,
+        changelog=peer.changelog(group, log.topic) if peer.changelog else "",
         timeline=f"{group}.timeline",
     )
-    outputs = [topic for topic in (changelog, arguments.timeline) if topic]
-    make_topics(log.bootstrap, outputs, compacted=True)
-    try:
-        samples = _run(peer, arguments, folder)
-        marks = json.loads(arguments.marks_file.read_text())
-        ended_ms = marks["last_ms"]
-        if changelog:
-            outcome = read_states(log.bootstrap, changelog, peer.entity_key)
-            if outcome.digest != log.digest:
-                message = f"{peer.name}: {outcome.digest} of {outcome.states} states, not expected"
-                raise WrongResultError(message)
-            ended_ms = outcome.last_append_ms
-    finally:
-        delete_topics(log.bootstrap, outputs)
-        shutil.rmtree(folder, ignore_errors=True)
+    make_topics(log.bootstrap, _outputs(arguments), compacted=True)
+    return arguments
+
+
+def remove(arguments: PeerArguments) -> None:
+    """Remove what a run left: topics and files."""
+    delete_topics(arguments.bootstrap, _outputs(arguments))
+    shutil.rmtree(arguments.directory, ignore_errors=True)
+
+
+def drain_prepared(peer: Peer, log: PeerLog, arguments: PeerArguments) -> Drain:
+    """Let an engine drain the log; its topics and files stay."""
+    samples = run_peer(peer, arguments)
+    if not arguments.marks_file.exists():
+        raise WrongResultError(f"{peer.name} ended without having been given every event")
+    marks = json.loads(arguments.marks_file.read_text())
+    ended_ms = marks["last_ms"]
+    if peer.changelog:
+        outcome = read_states(log.bootstrap, arguments.changelog, peer.entity_key)
+        if outcome.digest != log.digest:
+            message = f"{peer.name}: {outcome.digest} of {outcome.states} states, not expected"
+            raise WrongResultError(message)
+        ended_ms = outcome.last_append_ms
     events = log.records - log.records // REPORTED_PART
     seconds = (ended_ms - marks["tenth_ms"]) / 1000
-    cpu = _at(samples, ended_ms) - _at(samples, marks["tenth_ms"])
-    memory = max(sample.memory_bytes for sample in samples) / (1 << 20)
-    return Drain(events / seconds, cpu / events * 1e6, seconds, memory)
+    cpu = at_moment(samples, ended_ms) - at_moment(samples, marks["tenth_ms"])
+    return Drain(events / seconds, cpu / events * 1e6, seconds, memory_mib(samples))
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    at_ms: float
-    cpu_s: float
-    memory_bytes: int
-
-
-def _run(peer: Peer, arguments: PeerArguments, folder: Path) -> list[_Sample]:
-    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos' / 'gen'}"}
-    if peer.own_environment:
-        environment = {"PYTHONPATH": str(ROOT)}
+def run_peer(peer: Peer, arguments: PeerArguments, *further: str) -> list[Sample]:
+    """Run an engine's process until it ends by itself."""
+    paths = [str(ROOT)] if peer.own_environment else [str(ROOT), str(ROOT / "protos" / "gen")]
     process = ManagedProcess(
         "engine",
-        peer.command(arguments),
-        run_directory=folder,
-        log_file=folder / "engine.log",
-        environment=environment,
+        [*peer.command(arguments), *further],
+        run_directory=Path(arguments.directory),
+        log_file=Path(arguments.directory) / "engine.log",
+        environment={"PYTHONPATH": ":".join(paths)},
     )
-    process.start()
-    samples: list[_Sample] = []
-    deadline = time.monotonic() + DRAIN_SECONDS_MAX
-    try:
-        seen = psutil.Process(process.pid)
-        while process.running():
-            samples.append(_sample(seen, samples))
-            if time.monotonic() > deadline:
-                raise WrongResultError(f"{peer.name}: not done after {DRAIN_SECONDS_MAX} s")
-            time.sleep(LOOK_SECONDS)
-        if process.exit_code() != 0 or not arguments.marks_file.exists():
-            tail = process.log_file.read_text(errors="replace")[-LOG_TAIL_BYTES:]
-            raise WrongResultError(f"{peer.name} ended with {process.exit_code()}:\n{tail}")
-    finally:
-        process.stop(0)
-    return samples
+    return run_to_end(process, peer.name)
 
 
-def _sample(process: psutil.Process, before: list[_Sample]) -> _Sample:
-    try:
-        times = process.cpu_times()
-        memory = process.memory_info().rss
-    except psutil.Error:
-        # It ended between two looks: what it used in between is in no sample.
-        return before[-1] if before else _Sample(0.0, 0.0, 0)
-    return _Sample(time.time() * 1000, times.user + times.system, memory)
-
-
-def _at(samples: list[_Sample], moment_ms: float) -> float:
-    """Return the processor seconds at a moment, to within one sample."""
-    return min(samples, key=lambda sample: abs(sample.at_ms - moment_ms)).cpu_s
+def _outputs(arguments: PeerArguments) -> list[str]:
+    return [topic for topic in (arguments.changelog, arguments.timeline) if topic]

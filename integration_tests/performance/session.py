@@ -1,11 +1,12 @@
 """What the rows of one run share: a directory, the servers, the logs; made when first asked for."""
 
 import shutil
+from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar, cast
 
 from integration_tests.performance.peer_fold import Load
 from integration_tests.performance.peer_log import PeerLog, write_log
@@ -13,6 +14,7 @@ from services.local.kafka import LocalKafka
 from services.local.redis import LocalRedis
 
 QUICK_PART = 10
+Made = TypeVar("Made")
 
 
 @dataclass(slots=True)
@@ -25,7 +27,7 @@ class Session:
     _stack: ExitStack = field(default_factory=ExitStack)
     _kafka: LocalKafka | None = None
     _redis: LocalRedis | None = None
-    _logs: dict[Load, PeerLog] = field(default_factory=dict)
+    _made: dict[Hashable, object] = field(default_factory=dict)
 
     @property
     def bootstrap(self) -> str:
@@ -48,9 +50,17 @@ class Session:
     def peer_log(self, load: Load) -> PeerLog:
         """The log of a load, written once."""
         load = replace(load, events=self.scaled(load.events))
-        if load not in self._logs:
-            self._logs[load] = write_log(self.bootstrap, load)
-        return self._logs[load]
+        return self.once(load, lambda: write_log(self.bootstrap, load))
+
+    def once(self, name: Hashable, make: Callable[[], Made]) -> Made:
+        """Return what ``make`` made when first asked for under this name."""
+        if name not in self._made:
+            self._made[name] = make()
+        return cast("Made", self._made[name])
+
+    def has(self, name: Hashable) -> bool:
+        """Whether something was made under this name."""
+        return name in self._made
 
     def __enter__(self) -> Self:
         """Begin with nothing."""

@@ -1,5 +1,6 @@
 """This project's engine with the peers' fold: RocksDB and a transaction a unit, no projection."""
 
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SourceRecord, UnitOutput
 
 LOOK_SECONDS = 0.02
+UNTIL_READY = "--until-ready"
+"""Further argument: end when everything is restored, before anything is drained."""
 
 
 class PeerFoldStep:
@@ -88,12 +91,16 @@ def build(arguments: PeerArguments, progress: Progress) -> Engine:
 
 
 def main() -> None:
-    """Run until everything is committed, then stop as SIGTERM does."""
+    """Run until everything is committed, or only restored; then stop as SIGTERM does."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     arguments = PeerArguments.decoded(sys.argv[1])
+    until_ready = UNTIL_READY in sys.argv[2:]
     engine = build(arguments, Progress(arguments))
 
     def stop_at_the_end() -> None:
-        while engine.health.records < arguments.records:
+        while not (
+            engine.health.ready if until_ready else engine.health.records >= arguments.records
+        ):
             time.sleep(LOOK_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,0 +1,175 @@
+"""How fast a worker that lost everything, or nothing, has its state again.
+
+One changelog, written by the engine with the peers' fold. Both times begin with the assignment of
+the partitions: start of the process and joining the group are the same for all and left out. The
+worker's own log line says what fencing and restoring took; the end is the end of the changelog,
+and the sources are at their end, so ready means lag 0.
+"""
+
+import asyncio
+import re
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from integration_tests.performance.peer_fold import Load
+from integration_tests.performance.peer_log import PARTITIONS, PeerLog
+from integration_tests.performance.peer_run import drain_prepared, prepare, run_peer
+from integration_tests.performance.peers.catalogue import ENGINE
+from integration_tests.performance.peers.engine_worker import UNTIL_READY
+from integration_tests.performance.peers.progress import PeerArguments
+from integration_tests.performance.processes import WrongResultError, memory_mib
+from integration_tests.performance.row import Figure, Row
+from integration_tests.performance.session import Session
+
+READY_LINE = re.compile(r"fenced in ([\d.]+) s, restored (\d+) records in ([\d.]+) s")
+FETCH_BYTES = 8 << 20
+POLL_RECORDS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What one recovery took."""
+
+    fenced_s: float
+    records: int
+    restored_s: float
+    memory_mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Changelog:
+    """A finished run of the engine whose topics and local stores are kept."""
+
+    log: PeerLog
+    arguments: PeerArguments
+
+
+def changelog_of(session: Session, load: Load) -> Changelog:
+    """Let the engine drain a load once; its changelog is what is recovered from."""
+
+    def make() -> Changelog:
+        log = session.peer_log(load)
+        arguments = prepare(ENGINE, log, session.directory)
+        drain_prepared(ENGINE, log, arguments)
+        return Changelog(log, arguments)
+
+    return session.once(("changelog", load), make)
+
+
+def recover(changelog: Changelog, *, is_warm: bool) -> Recovery:
+    """Start a worker, with the local stores of the last one or without any, until it is ready."""
+    folder = Path(changelog.arguments.directory)
+    if not is_warm:
+        shutil.rmtree(folder / "data", ignore_errors=True)
+    (folder / "engine.log").unlink(missing_ok=True)
+    samples = run_peer(ENGINE, changelog.arguments, UNTIL_READY)
+    found = READY_LINE.findall((folder / "engine.log").read_text(encoding="utf-8"))
+    if len(found) != 1:
+        raise WrongResultError(f"the worker was ready {len(found)} times instead of once")
+    fenced, records, restored = found[0]
+    return Recovery(float(fenced), int(records), float(restored), memory_mib(samples))
+
+
+def _from_nothing(session: Session) -> Figure:
+    changelog = changelog_of(session, Load())
+    recovery = recover(changelog, is_warm=False)
+    return Figure(recovery.records / recovery.restored_s, _details(recovery))
+
+
+def _bare_read(session: Session) -> Figure:
+    changelog = changelog_of(session, Load())
+    arguments = changelog.arguments
+    records, states, seconds = asyncio.run(read_bare(arguments.bootstrap, arguments.changelog))
+    return Figure(records / seconds, {"records": float(records), "keys": float(states)})
+
+
+async def read_bare(bootstrap: str, topic: str) -> tuple[int, int, float]:
+    """Read a topic's committed records into a dict; return records, keys, seconds.
+
+    As the engine's recovery does it, with the same fetch sizes, but for everything else.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_bytes=8 * FETCH_BYTES,
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        began = time.perf_counter()
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for tp, begin in (await consumer.beginning_offsets(partitions)).items():
+            consumer.seek(tp, begin)
+        states: dict[bytes, bytes] = {}
+        records = 0
+        while unfinished := [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
+            consumer.pause(*(tp for tp in partitions if tp not in unfinished))
+            answer = await consumer.getmany(timeout_ms=200, max_records=POLL_RECORDS)
+            for batch in answer.values():
+                records += len(batch)
+                for record in batch:
+                    states[record.key] = record.value
+        return records, len(states), time.perf_counter() - began
+    finally:
+        await consumer.stop()
+
+
+def _details(recovery: Recovery) -> dict[str, float | str]:
+    return {
+        "records": float(recovery.records),
+        "fenced_s": recovery.fenced_s,
+        "restored_s": recovery.restored_s,
+        "memory_mib": recovery.memory_mib,
+    }
+
+
+def _cold_seconds(session: Session) -> Figure:
+    recovery = recover(changelog_of(session, Load()), is_warm=False)
+    return Figure(recovery.fenced_s + recovery.restored_s, _details(recovery))
+
+
+def _warm_seconds(session: Session) -> Figure:
+    changelog = changelog_of(session, Load())
+    # The stores of the run before, whatever row or pair left none.
+    recover(changelog, is_warm=True)
+    recovery = recover(changelog, is_warm=True)
+    if recovery.records > PARTITIONS:
+        raise WrongResultError(f"a warm restart read {recovery.records} records")
+    return Figure(recovery.fenced_s + recovery.restored_s, _details(recovery))
+
+
+_COLD = Row(
+    name="recovery_from_nothing",
+    ours="worker restored from the changelog into RocksDB, peers' fold",
+    baseline="bare aiokafka read of the same changelog into a dict",
+    unit="records/s",
+    measure=_from_nothing,
+    measure_baseline=_bare_read,
+    must=0.25,
+    goal=0.5,
+)
+
+ROWS = (
+    _COLD,
+    replace(
+        _COLD,
+        name="warm_restart",
+        ours="worker ready again with its local stores: fencing and the changelog's end",
+        baseline="the same from nothing",
+        unit="s",
+        measure=_warm_seconds,
+        measure_baseline=_cold_seconds,
+        must=0.5,
+        goal=0.1,
+        lower_is_better=True,
+    ),
+)

@@ -4,6 +4,7 @@ The guards here are those the contracts state. A record that fails them belongs 
 the stream may refuse a record for further reasons of its own, which `accounting` lists by name.
 """
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,8 +77,8 @@ class Event:
 
     @property
     def slot_key(self) -> str:
-        """Text form of the slot, as the state writes it."""
-        return "|".join(self.slot)
+        """Text form of the slot in its matter, as the state writes it."""
+        return "|".join((*self.slot, f"{zlib.crc32(self.matter_id.encode()):08x}"))
 
     @property
     def matter_id(self) -> str:

@@ -1,6 +1,7 @@
 """The whole judgement: every check over one set of evidence."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from integration_tests.judge.accounting import check_accounting, refused_on_its_word
 from integration_tests.judge.alerts import check_alerts
@@ -28,6 +29,14 @@ from integration_tests.judge.view import NOT_RECOMPUTED, check_view, slots_of
 NAMES: Sequence[str] = ("lost", "doubled")
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a log comes to."""
+
+    pictures: Mapping[str, Picture]
+    threads: Mapping[str, Threads]
+
+
 def judge(evidence: Evidence) -> Verdict:
     """Judge a run. The system must be at rest: everything read, the read model at the end.
 
@@ -36,6 +45,13 @@ def judge(evidence: Evidence) -> Verdict:
     verdict = Verdict(counts=dict.fromkeys(NAMES, 0), not_recomputed=NOT_RECOMPUTED)
     log = read_log(evidence.bootstrap, evidence.topic_prefix)
     _judge_history(evidence, log, verdict)
+    reference = judge_log(log, verdict)
+    _judge_read_side(evidence, log, reference, verdict)
+    return verdict
+
+
+def judge_log(log: RawLog, verdict: Verdict) -> Reference:
+    """Judge what the stream made of a log: accounts, view, alerts. Return what it comes to."""
     history = walk(in_order(log), refused_on_its_word(log), check_body)
     check_accounting(log, history, verdict)
     slots = slots_of(history)
@@ -43,9 +59,8 @@ def judge(evidence: Evidence) -> Verdict:
     check_view(log, slots, pictures, verdict)
     check_order_free(history, verdict)
     threads = _judge_alerts(log, history, verdict)
-    _judge_read_side(evidence, log, pictures, threads, verdict)
     verdict.digests = digests(log)
-    return verdict
+    return Reference(pictures, threads)
 
 
 def _judge_alerts(log: RawLog, history: History, verdict: Verdict) -> Mapping[str, Threads]:
@@ -59,11 +74,7 @@ def _judge_alerts(log: RawLog, history: History, verdict: Verdict) -> Mapping[st
 
 
 def _judge_read_side(
-    evidence: Evidence,
-    log: RawLog,
-    pictures: Mapping[str, Picture],
-    threads: Mapping[str, Threads],
-    verdict: Verdict,
+    evidence: Evidence, log: RawLog, reference: Reference, verdict: Verdict
 ) -> None:
     if evidence.redis_url is None:
         verdict.not_made("O5", "no read model given")
@@ -72,7 +83,7 @@ def _judge_read_side(
     if evidence.profiles_address is None:
         verdict.not_made("O6", "no profile service given")
     else:
-        check_profiles(evidence.profiles_address, pictures, threads, verdict)
+        check_profiles(evidence.profiles_address, reference.pictures, reference.threads, verdict)
     if evidence.answers is None:
         verdict.not_made("O6 versions", "no answers given")
     else:

@@ -1,8 +1,9 @@
 """An entity: everything its matters come to, computed from all of them each time. Pure."""
 
 from collections import Counter as Multiset
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -26,7 +27,7 @@ SHOWN_ELSEWHERE = frozenset({"registration", "licence", "listing", ""})
 """Kinds of matters that have a section of their own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Matter:
     """One matter with at least one standing fact."""
 
@@ -36,6 +37,16 @@ class Matter:
     licence: state_pb2.LicenceState | None
     penalty: state_pb2.PenaltyDigest | None
     results: Sequence[state_pb2.InspectionDigest]
+
+    @cached_property
+    def sums(self) -> Multiset[tuple[int, int, str]]:
+        """(day, counter, code) → amount."""
+        return _sums(self.facts)
+
+    @cached_property
+    def entries(self) -> Mapping[str, Sequence[Any]]:
+        """Name of an entity's list → the matter's entries in it."""
+        return _entries(self)
 
     def digest(self) -> state_pb2.MatterDigest:
         """Return the matter in short."""
@@ -106,35 +117,44 @@ def picture_of(
     entity_key: str, matters: Mapping[str, list[Event]], summed: list[Event] | None = None
 ) -> Picture:
     """Return an entity from the events that hold, by matter, and those that are only summed."""
-    picture = Picture(entity_key, summed_facts=standing(summed or []))
-    for matter_id in sorted(matters):
-        matter = matter_of(matter_id, matters[matter_id])
-        if matter is not None:
-            picture.matters[matter_id] = matter
-    facts = [fact for matter in picture.matters.values() for fact in matter.facts]
-    for fact in (*facts, *picture.summed_facts):
-        for counter, code, amount in counts_of(fact):
-            picture.sums[fact.day, counter, code] += amount
-    entries = _entries(picture.matters.values(), facts)
-    picture.lists = {
-        name: sorted(entries[name], key=order) for name, (_shown, order) in LISTS.items()
-    }
+    made = [matter_of(matter_id, matters[matter_id]) for matter_id in sorted(matters)]
+    return assembled(entity_key, [matter for matter in made if matter is not None], summed or [])
+
+
+def assembled(entity_key: str, matters: Iterable[Matter], summed: list[Event]) -> Picture:
+    """Return an entity from all its matters, each made from all its facts."""
+    picture = Picture(entity_key, summed_facts=standing(summed))
+    picture.matters = {matter.matter_id: matter for matter in matters}
+    for matter in picture.matters.values():
+        picture.sums.update(matter.sums)
+    picture.sums.update(_sums(picture.summed_facts))
+    for name, (_shown, order) in LISTS.items():
+        entries = [entry for matter in picture.matters.values() for entry in matter.entries[name]]
+        picture.lists[name] = sorted(entries, key=order)
     return picture
 
 
-def _entries(matters: Any, facts: Sequence[Fact]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {name: [] for name in LISTS}
-    for matter in matters:
-        found["registration_facts"] += status_facts(matter.facts)
-        found["listings"] += [_ for _ in [listing_of(matter.facts)] if _ is not None]
-        found["licences"] += [_ for _ in [matter.licence] if _ is not None]
-        found["penalties"] += [_ for _ in [matter.penalty] if _ is not None]
-        found["inspections"] += matter.results
-        if matter.course.kind not in SHOWN_ELSEWHERE:
-            found["matters"].append(matter.digest())
-    found["claims"] = [claim for fact in facts for claim in claims_of(fact)]
-    found["recent_facts"] = [_recent(fact) for fact in facts]
-    return found
+def _sums(facts: Iterable[Fact]) -> Multiset[tuple[int, int, str]]:
+    sums: Multiset[tuple[int, int, str]] = Multiset()
+    for fact in facts:
+        for counter, code, amount in counts_of(fact):
+            sums[fact.day, counter, code] += amount
+    return sums
+
+
+def _entries(matter: Matter) -> dict[str, list[Any]]:
+    listing = listing_of(matter.facts)
+    is_listed = matter.course.kind not in SHOWN_ELSEWHERE
+    return {
+        "claims": [claim for fact in matter.facts for claim in claims_of(fact)],
+        "registration_facts": status_facts(matter.facts),
+        "listings": [] if listing is None else [listing],
+        "licences": [] if matter.licence is None else [matter.licence],
+        "matters": [matter.digest()] if is_listed else [],
+        "inspections": list(matter.results),
+        "penalties": [] if matter.penalty is None else [matter.penalty],
+        "recent_facts": [_recent(fact) for fact in matter.facts],
+    }
 
 
 def _recent(fact: Fact) -> state_pb2.RecentFact:

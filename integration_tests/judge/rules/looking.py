@@ -86,9 +86,8 @@ def days_looked_at(
     """Return the days of which the rule asks whether its condition held at their end."""
     oldest = now_day - rule.max_age_days
     days: set[int] = set()
-    if subject == change.matter_id:
-        for anchor, anchor_day in anchors_of(picture.matters.get(subject)):
-            days |= {anchor_day + offset for name, offset in rule.due if name == anchor}
+    for anchor, anchor_day in anchors_of(picture.matters.get(subject)):
+        days |= {anchor_day + offset for name, offset in rule.due if name == anchor}
     days = {day for day in days if oldest <= day <= now_day}
     if change.days and not change.is_date:
         last = now_day + 1  # a fact may be dated a day ahead

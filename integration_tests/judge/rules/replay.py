@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from integration_tests.judge.admission import Event
 from integration_tests.judge.raw_log import CONTROL, LogRecord
-from integration_tests.judge.reference.entity import Matter, Picture, matter_of, picture_of
+from integration_tests.judge.reference.entity import Matter, Picture, assembled, matter_of
 from integration_tests.judge.reference.facts import civil_day, schemes
 from integration_tests.judge.reference.slots import Slots
 from integration_tests.judge.rules.looking import STANDING_KINDS, Change, anchors_of, subjects
@@ -112,10 +112,10 @@ class _Partition:
                     threads[thread.rule_id, thread.episode] = thread
 
     def _picture(self, entity_key: str) -> Picture:
-        matters = self.slots.matters_of(entity_key)
-        summed = [event for matter in matters.values() for event in matter.summed.values()]
-        held = {name: list(matter.held.values()) for name, matter in matters.items()}
-        return picture_of(entity_key, held, summed)
+        slots = self.slots.matters_of(entity_key)
+        summed = [event for held in slots.values() for event in held.summed.values()]
+        matters = [self.matters[entity_key, matter_id] for matter_id in slots]
+        return assembled(entity_key, [held for held in matters if held is not None], summed)
 
 
 def _change(

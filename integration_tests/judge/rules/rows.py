@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -112,7 +113,13 @@ def first_bundle(log: RawLog) -> Bundle | None:
 
 
 def bundle_of(message: RuleBundle) -> Bundle:
-    """Return a bundle read as data."""
+    """Return a bundle read as data; every partition has the same."""
+    return _read(message.SerializeToString(deterministic=True))
+
+
+@lru_cache(maxsize=16)
+def _read(data: bytes) -> Bundle:
+    message = RuleBundle.FromString(data)
     rows = [yaml.safe_load(f.content) for f in message.files if f.path.startswith(_RULES_FOLDER)]
     rules = sorted((Rule(row) for row in rows), key=lambda rule: rule.rule_id)
     return Bundle(message.version, message.effective_time.ToMilliseconds(), tuple(rules))

@@ -20,7 +20,7 @@ FRAMES_MAX = 20
 CAUSES_MAX = 4
 
 OWN_PACKAGE = "services"
-REPEAT_SECONDS = 10.0
+REPEAT_SECONDS = 60.0
 SAME_CHARACTERS = 200
 SAID_MAX = 1_000
 """Different things remembered at once."""
@@ -56,7 +56,7 @@ def configure_logging(service: str, settings: LogSettings | None = None) -> None
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
@@ -78,7 +78,7 @@ def configure_logging(service: str, settings: LogSettings | None = None) -> None
 
 
 class LibraryRepeats(logging.Filter):
-    """Lets a library say the same thing once in ten seconds.
+    """Lets a library say the same thing once a minute.
 
     A client without a broker says the same of every partition ten times a second. The same are
     warnings of one line of its code, and errors with one text. The next that is let through has a

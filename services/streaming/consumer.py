@@ -6,6 +6,7 @@ its poll can span a rebalance. Replaces methods of Faust; guards.py watches them
 
 # ruff: noqa: SLF001
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +19,15 @@ from services.streaming.delivery import Pump
 from services.streaming.fetch_answers import FetchAnswers
 from services.streaming.settings import EngineSettings
 
+_FAUST_LOGGER = logging.getLogger("faust.consumer")
+
 
 class EngineConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with a consumer that reads committed records, with short polls."""
 
     answers: FetchAnswers
+    # Else what a service of Faust tells of itself would count as this project's own words.
+    logger = _FAUST_LOGGER
 
     async def on_start(self) -> None:
         """Watch the consumer's fetches from its first one on."""
@@ -44,6 +49,7 @@ class EngineConsumer(driver.Consumer):
     """Faust's consumer, with the engine's delivery instead of its own."""
 
     _thread: EngineConsumerThread
+    logger = _FAUST_LOGGER
 
     def _new_consumer_thread(self) -> EngineConsumerThread:
         return EngineConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -90,9 +96,12 @@ class EngineConsumer(driver.Consumer):
         )
         return done
 
-    async def commit_display(self, offsets: dict[TopicPartition, int]) -> None:
-        """Commit group offsets, for lag displays only; failures are logged."""
-        await self.in_thread(polling.commit_display, self.kafka, offsets)
+    async def commit_display(self, offsets: dict[TopicPartition, int]) -> Exception | None:
+        """Commit group offsets, for lag displays only; return why that was not possible."""
+        problem: Exception | None = await self.in_thread(
+            polling.commit_display, self.kafka, offsets
+        )
+        return problem
 
 
 class EngineTransport(driver.Transport):

@@ -5,6 +5,7 @@ signals. Delivery, the unit of work, fencing, the changelog and recovery are the
 """
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
@@ -187,6 +188,8 @@ def run_worker(engine: Engine) -> NoReturn:
     worker = engine.app.Worker(
         quiet=True, loglevel="WARN", redirect_stdouts=False, override_logging=False
     )
+    # That a timer was late says less than the metrics do.
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
     # It writes control characters of a terminal between the log lines, wherever they go.
     worker.spinner = None
     worker.execute_from_commandline()

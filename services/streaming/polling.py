@@ -13,12 +13,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.runtime.logging import get_logger
 from services.streaming.fetch_answers import FetchAnswers
 from services.streaming.interface import SourceRecord
 from services.streaming.merge import Chunk, TopicEnd
-
-log = get_logger(__name__)
 
 _COMMIT_TIMEOUT_S = 2.0
 
@@ -117,11 +114,14 @@ async def seek(
     return True
 
 
-async def commit_display(kafka: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
-    """Commit group offsets, for lag displays only; failures are logged."""
+async def commit_display(
+    kafka: AIOKafkaConsumer, offsets: dict[TopicPartition, int]
+) -> Exception | None:
+    """Commit group offsets, for lag displays only; return why that was not possible."""
     mine = kafka.assignment()
     try:
         commit = kafka.commit({tp: offset for tp, offset in offsets.items() if tp in mine})
         await asyncio.wait_for(commit, _COMMIT_TIMEOUT_S)
     except Exception as error:  # noqa: BLE001  a display must not end the work
-        log.info("group_offsets_not_committed", error=repr(error))
+        return error
+    return None

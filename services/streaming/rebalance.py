@@ -45,6 +45,7 @@ class Rebalance:
         self._roster = roster
         self._health = health
         self._recovery: asyncio.Task[None] | None = None
+        self._group_silent_since: float | None = None
 
     def connect(self) -> None:
         """Listen to the app's signals."""
@@ -66,7 +67,20 @@ class Rebalance:
         """Commit the applied offsets to the group, so that standard tools show the lag."""
         offsets = self._positions(self._roster.open_partitions())
         if offsets:
-            await self._consumer.commit_display(offsets)
+            self._tell_group(await self._consumer.commit_display(offsets))
+
+    def _tell_group(self, problem: Exception | None) -> None:
+        """Say once that the group does not answer, and once that it does again.
+
+        These commits are for display; but nothing else asks the broker anything twice a second.
+        """
+        now = asyncio.get_running_loop().time()
+        if problem is not None and self._group_silent_since is None:
+            self._group_silent_since = now
+            log.warning("group_not_answering", error=repr(problem))
+        elif problem is None and self._group_silent_since is not None:
+            log.info("group_answers_again", after_s=round(now - self._group_silent_since, 1))
+            self._group_silent_since = None
 
     async def _on_revoked(self, _app: Any, revoked: Iterable[TP], **_: Any) -> None:
         """Return only when no unit is in flight; end the process if that takes too long."""

@@ -10,6 +10,7 @@ import pytest
 
 from services.streaming.attempts import AttemptJournal, Seal
 from services.streaming.exits import EngineError, ExitCode
+from services.streaming.health import PHASES, EngineHealth
 from services.streaming.interface import (
     PartitionStep,
     ReadStore,
@@ -24,6 +25,7 @@ from services.streaming.partition import Backlog, Delivery, Partition, Topics
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, StoreOptions
 from services.streaming.unit_of_work import PartitionProducer
+from services.streaming.watchdog import Watch
 
 TOPICS = Topics(("control", "events"), "control", "changelog", "timeline")
 EPOCH = 5
@@ -225,6 +227,31 @@ async def test_partition_made_again_continues_where_the_state_is(make: Make) -> 
     assert step.stream_times == [30]
     with pytest.raises(HoleError):
         await work(again, events(9, [40]))
+
+
+async def test_offsets_without_a_record_are_neither_a_unit_nor_a_lag(make: Make) -> None:
+    """A transaction that was taken back at the end of a topic leaves nothing to apply, for ever."""
+    partition, step, producer = make(keep_all)
+    await work(partition, events(0, [10]))
+    end = TopicEnd("events", 5, 5, 2 * SETTLE_NS)
+    await work(partition, Delivery(EPOCH, [Chunk("events", 1, 5, SETTLE_NS, [])], [end]))
+    assert len(step.calls) == len(producer.transactions) == 1
+    assert partition.health.lag("events") == 0
+    complaint = Watch(1.0)
+    health = EngineHealth(assigned=True, partitions={7: partition.health})
+    for second in range(5):
+        health.loop_alive = float(second)
+        assert complaint.complaint(health, float(second)) is None
+
+
+async def test_committed_units_are_counted_with_their_time_by_phase(make: Make) -> None:
+    """Each phase once a unit; what a transaction wrote, by topic, META included."""
+    partition, _, _ = make(keep_all, unit_records=2)
+    await work(partition, events(0, [10, 20, 30]))
+    totals = partition.health.totals
+    assert (totals.units, totals.records) == (2, 3)
+    assert totals.written == {"changelog": 5, "timeline": 5}
+    assert {phase: sum(h.counts) for phase, h in totals.phases.items()} == dict.fromkeys(PHASES, 2)
 
 
 async def test_records_beyond_the_bound_make_several_units(make: Make) -> None:

@@ -24,7 +24,6 @@ ON_ITS_WORD: Mapping[str, str] = MappingProxyType(
         "CONTENT_INVALID": "bounds of the state's own records are not part of the contracts",
         "MATTER_OVERFLOWED": "what an overflowed matter pushed out cannot be corrected",
         "PROCESS_KILLED": "only the worker knows which record killed it",
-        "STEP_FAILED": "only the worker knows which record it failed at",
     }
 )
 """Reasons for a dead letter that the judge does not find by itself, and why."""
@@ -100,6 +99,7 @@ def _check_letters(log: RawLog, history: History, verdict: Verdict) -> None:
             verdict.count("doubled", number - 1)
             verdict.add("O9", "more than one dead letter of a record", place=place, letters=number)
     verdict.count("dead_letters", letters.total())
+    verdict.count("dead_letters_on_its_word", len(refused_on_its_word(log)))
 
 
 def _check_counts(log: RawLog, history: History, verdict: Verdict) -> None:

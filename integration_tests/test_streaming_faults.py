@@ -1,5 +1,6 @@
 """Nothing lost, nothing doubled: whatever happens to the workers (judged on the raw topics)."""
 
+import json
 import signal
 import threading
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.streaming.harness import make_stream
+from integration_tests.streaming.harness import Stream, Worker, make_stream
 from services.local.kafka import LocalKafka
 from services.streaming.exits import ExitCode
 
@@ -63,16 +64,20 @@ def test_stream_with_a_worker_killed_and_restarted_is_exact(
 def test_stream_with_a_paused_worker_fences_the_zombie(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
-    """A worker stopped longer than its session finds its partitions taken, and ends itself."""
+    """A worker stopped longer than its session finds its partitions taken, and ends itself.
+
+    Its units are small and slow, so that it is stopped with most of its work before it.
+    """
     stream = make_stream(kafka_bootstrap, run_directory)
-    with stream.worker("zombie", slow_s=0.2) as zombie:
+    slow = {"slow_s": 0.2, "settings": {"unit_records": 10}}
+    with stream.worker("zombie", **slow) as zombie:
         zombie.wait_for("partitions_open")
         with stream.worker("heir") as heir:
             heir.wait_for("partitions_open")
             zombie.wait_for("partitions_open", times=2)
             sender = threading.Thread(target=stream.send, args=(EVENTS,))
             sender.start()
-            time.sleep(0.5)
+            _wait_for_entries_of(zombie, stream)
             zombie.signal(signal.SIGSTOP)
             heir.wait_for('"partitions": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]', 25)
             sender.join()
@@ -82,6 +87,16 @@ def test_stream_with_a_paused_worker_fences_the_zombie(
             stream.send(300)
             stream.wait_for_entries(len(stream.sent))
     stream.judge()
+
+
+def _wait_for_entries_of(worker: Worker, stream: Stream, timeout_s: float = 60.0) -> None:
+    """Wait until a worker has committed something in the partitions it was assigned last."""
+    opened = [line for line in worker.log.read_text().splitlines() if "partitions_open" in line]
+    mine = set(json.loads(opened[-1])["partitions"])
+    deadline = time.monotonic() + timeout_s
+    while not any(entry.partition in mine for entry in stream.entries()):
+        assert time.monotonic() < deadline, f"{worker.name} does nothing in {sorted(mine)}"
+        time.sleep(0.1)
 
 
 @pytest.mark.timeout(240)

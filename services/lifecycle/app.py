@@ -27,9 +27,6 @@ TRANSACTION_TIMEOUT_MS = 30_000
 """Longer than a unit takes on an overloaded machine: the clock must not fence a live worker.
 A dead one's transaction is ended by whoever takes its partitions, not by this."""
 
-UNIT_RECORDS_MAX = 500
-"""About half a second of work on a slow machine: twelve partitions take turns."""
-
 
 def zones(schemes: KeySchemes) -> ZoneOf:
     """Civil days by entity key: in the zone of its scheme."""
@@ -78,7 +75,6 @@ def build_engine(settings: LifecycleSettings) -> Engine:
             batch_bytes=RECORD_BYTES_MAX,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            unit_records=UNIT_RECORDS_MAX,
             rebuild=settings.rebuild == "allow",
         ),
     )

@@ -9,6 +9,7 @@ from services.runtime.logging import get_logger
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import RestoreProgress
 from services.streaming.meta import META_KEY
+from services.streaming.record_parsing import source_records_of
 from services.streaming.settings import EngineSettings
 from services.streaming.store import LocalIndex, PartitionStore, Position
 
@@ -45,6 +46,7 @@ class ChangelogReader:
     async def start(self) -> None:
         """Connect to the brokers."""
         await self._consumer.start()
+        source_records_of(self._consumer._fetcher)  # noqa: SLF001  guards.py watches it
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -172,7 +174,9 @@ def _proves(record: Any, store: PartitionStore) -> bool:
 
 def _apply(records: Sequence[Any], store: PartitionStore, local_index: LocalIndex) -> int:
     """Write the records of one poll that are not in the store yet; return their number."""
-    fresh = [r for r in records if r.offset >= store.position.next_offset]
+    fresh = records
+    if records[0].offset < store.position.next_offset:
+        fresh = [r for r in records if r.offset >= store.position.next_offset]
     if not fresh:
         return 0
     meta_offset = max(

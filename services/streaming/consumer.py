@@ -42,6 +42,7 @@ class EngineConsumerThread(driver.AIOKafkaConsumerThread):
         # Tied to Faust's own exactly-once, and hard-coded, in the driver; read when it starts.
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = transport.settings.fetch_wait_ms
+        consumer._fetch_max_bytes = transport.settings.fetch_bytes
         return consumer
 
 

@@ -64,12 +64,19 @@ class Pump:
             die_of(error, ExitCode.DELIVERY_FAILED, "delivery")
 
     def _wanted(self) -> set[TopicPartition]:
-        """Return what may be polled: open partitions' topics whose backlog has room."""
+        """Return what may be polled: open partitions' topics whose backlog has room.
+
+        The memory is shared out evenly, not served first come first: the merge may need the topic
+        that came last before it can release anything.
+        """
+        partitions = self._roster.open_partitions()
+        shares = sum(len(partition.backlog) for partition in partitions.values())
+        records, held = self._settings.backlog_records, self._settings.backlog_bytes
         return {
             TopicPartition(topic, number)
-            for number, partition in self._roster.open_partitions().items()
+            for number, partition in partitions.items()
             for topic, backlog in partition.backlog.items()
-            if backlog.has_room(self._settings)
+            if backlog.records < records and backlog.held * shares < held
         }
 
     async def _hand_over(self, epoch: int, poll: Poll) -> None:

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.fetcher import Fetcher
 
-from services.streaming.interface import SourceRecord
 from services.streaming.merge import SETTLE_NS
+from services.streaming.record_parsing import parse_as_source_records
 from services.streaming.settings import EngineSettings
 
 
@@ -101,25 +101,9 @@ class FetchAnswers:
                     continue  # not accepted: moved meanwhile, or an error
                 state.timestamp = None
                 self._latest[tp] = Answer(asked_ns, answered_ns, state.lso)
-                result = buffered.get(tp)
-                if isinstance(result, FetchResult) and result.has_more():
-                    # Saves making aiokafka's own record of each first.
-                    result._partition_records._consumer_record = source_record
+                parse_as_source_records(buffered.get(tp))
 
     def _wake(self) -> None:
         """Wake who waits for records: the answer without any is what frees those at hand."""
         for waiter in self._fetcher._fetch_waiters:
             self._fetcher._notify(waiter)
-
-
-def source_record(tp: TopicPartition, record: Any) -> SourceRecord:
-    """Make the engine's record of a record as aiokafka's parser gives it."""
-    return SourceRecord(
-        tp.topic,
-        tp.partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value,
-        tuple(record.headers),
-    )

@@ -146,7 +146,7 @@ class PartitionStep(Protocol):
         ``local``; written in the same WriteBatch. ``old`` is the copy in the local store. Recovery
         may skip intermediate versions (compaction), so the result of old→new must equal that of
         old→any→new, and it must depend on the arguments alone. A local-only key must not equal any
-        changelog key.
+        changelog key, nor follow from two of them.
         """
         ...
 

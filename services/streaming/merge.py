@@ -32,6 +32,13 @@ One unit of append time: what is appended after the question is then stamped lat
 not in the same millisecond, where the rank of its topic could put it first."""
 
 
+_RECORD_BYTES = 300
+"""Memory of a record beside its key's, value's and headers' bytes: the objects that hold them."""
+_HEADER_BYTES = 200
+"""The same of a header, its name included."""
+_SAMPLED_RECORDS = 16
+
+
 class HoleError(Exception):
     """Records are missing between what was delivered and what came next (投递缺口)."""
 
@@ -43,7 +50,7 @@ class Chunk:
     ``end`` may lie beyond the last record's offset + 1, and ``records`` may be empty: transactions'
     control records, aborted records and compacted ones take offsets and are not delivered.
     ``answered_ns`` is when the broker's answer that brought them came. ``size`` is the bytes of all
-    keys and values.
+    keys and values, ``held`` about the memory that the records take.
     """
 
     topic: str
@@ -52,9 +59,16 @@ class Chunk:
     answered_ns: int
     records: Sequence[SourceRecord]
     size: int = field(init=False)
+    held: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = sum(len(r.key or b"") + len(r.value or b"") for r in self.records)
+        records = self.records
+        self.size = sum(len(r.key or b"") + len(r.value or b"") for r in records)
+        # Records of one topic have like headers: a few of them tell enough.
+        sample = records[:: len(records) // _SAMPLED_RECORDS + 1]
+        headers = sum(len(v or b"") + _HEADER_BYTES for r in sample for _, v in r.headers)
+        each = _RECORD_BYTES + headers // max(1, len(sample))
+        self.held = self.size + each * len(records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +85,7 @@ class TopicEnd:
 
 
 class Consumed(NamedTuple):
-    """What is no longer waiting: records of a topic, and the bytes of chunks that are used up."""
+    """What is no longer waiting: records of a topic, and the memory of chunks that are used up."""
 
     topic: str
     records: int
@@ -229,7 +243,7 @@ class Merge:
             source.released -= end - begin
             self._released -= end - begin
             count -= end - begin
-            consumed.append(Consumed(source.topic, end - begin, chunk.size if used_up else 0))
+            consumed.append(Consumed(source.topic, end - begin, chunk.held if used_up else 0))
         return consumed
 
     def _release(self, wanted: int) -> None:

@@ -27,6 +27,7 @@ from services.streaming.rebuilding import Rebuilding
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, Position, Prepared
 from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
+from services.streaming.unit_size import UnitSize
 from services.streaming.unit_store import UnitStore
 
 log = get_logger(__name__)
@@ -73,14 +74,10 @@ class Delivery:
 
 @dataclass(slots=True)
 class Backlog:
-    """What of one source topic is on its way or waits: records, and bytes of what holds them."""
+    """What of one source topic is on its way or waits: records, and the memory they hold."""
 
     records: int = 0
-    size: int = 0
-
-    def has_room(self, settings: EngineSettings) -> bool:
-        """Tell whether more may be taken from the consumer."""
-        return self.records < settings.backlog_records and self.size < settings.backlog_bytes
+    held: int = 0
 
 
 class Partition:
@@ -118,7 +115,7 @@ class Partition:
         self._rebuilding = Rebuilding()
         self._open = False
         self._holding = True
-        self._unit_limit = settings.unit_records
+        self._unit_size = UnitSize(settings)
         self._next_tick = 0.0
         self._spent: dict[str, float] = {}
 
@@ -164,7 +161,7 @@ class Partition:
         """Count records that are on their way here."""
         backlog = self.backlog[chunk.topic]
         backlog.records += len(chunk.records)
-        backlog.size += chunk.size
+        backlog.held += chunk.held
         self.health.waiting_records += len(chunk.records)
 
     def positions(self) -> dict[str, int]:
@@ -217,7 +214,7 @@ class Partition:
         """Return what the next unit may take: while the step holds, one control record at most."""
         if self._holding:
             return self._merge.peek_topic(self._topics.control)
-        limit = 1 if self._suspicion.suspects else self._unit_limit
+        limit = 1 if self._suspicion.suspects else self._unit_size.records
         return self._merge.peek(limit, self._settings.unit_input_bytes)
 
     async def _unit(self, wanted: float) -> None:
@@ -243,7 +240,8 @@ class Partition:
         elif side:
             with self._timed("commit"):
                 await self.producer.commit(list(side.items()))
-        self._adapt_limit(len(records), size)
+        step_s = self._spent.get("step", 0.0) + self._spent.get("prepare", 0.0)
+        self._unit_size.learn(len(records), size, step_s)
         self._suspicion.passed(taken)
         ended = time.monotonic()
         self.health.step_s, self.health.unit_s = stepped - started, ended - started
@@ -349,18 +347,11 @@ class Partition:
         except Exception as error:
             raise EngineError(ExitCode.STEP_FAILED, f"tick raised: {error!r}") from error
 
-    def _adapt_limit(self, records: int, size: int) -> None:
-        """Keep outputs bounded: shrink the next unit in proportion, grow again by doubling."""
-        if size > self._settings.unit_output_bytes:
-            self._unit_limit = max(1, records * self._settings.unit_output_bytes // size)
-        elif self._unit_limit < self._settings.unit_records:
-            self._unit_limit = min(self._settings.unit_records, self._unit_limit * 2)
-
     def _account(self, consumed: Sequence[Consumed]) -> None:
         for topic, records, freed in consumed:
             backlog = self.backlog[topic]
             backlog.records -= records
-            backlog.size -= freed
+            backlog.held -= freed
             self.health.waiting_records -= records
             self.health.records += records
 

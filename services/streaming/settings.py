@@ -28,16 +28,23 @@ class EngineSettings:
     fetch_wait_many_ms: int = 20
     """The same where several brokers lead partitions of this worker: what one of them brought waits
     until the long poll of each of the others has ended."""
-    poll_records: int = 4_000
-    """Records taken from the consumer's buffers at a time."""
+    poll_records: int = 8_000
+    """Records taken from the consumer's buffers at a time: as many as a unit may have."""
     partition_fetch_bytes: int = 1 << 20
     """Bytes of one partition in one fetch answer."""
-    backlog_records: int = 2_000
-    """Records of one topic-partition held undigested; beyond it (plus a poll) it is not fetched."""
-    backlog_bytes: int = 4 << 20
-    """The same in bytes of keys and values."""
-    unit_records: int = 2_000
-    """Most records of one unit of work."""
+    fetch_bytes: int = 16 << 20
+    """Bytes of one fetch answer, which is in memory three times over while it is parsed."""
+    backlog_records: int = 8_000
+    """Records of one topic-partition held undigested; beyond it (plus a poll) it is not polled."""
+    backlog_bytes: int = 96 << 20
+    """Memory for all undigested records, in even shares of the owned topic-partitions; a share that
+    is used up (plus a poll) is not polled."""
+    unit_records: int = 8_000
+    """Most records of one unit of work, however quick its step is. 2,000 instead of 8,000 cost the
+    peers' fold 38 % more processor time an event (docs/benchmarks/engine-profile.md)."""
+    unit_step_s: float = 0.25
+    """Time a unit's step should stay below: units above it make the next ones smaller. Partitions
+    take turns, so a record may wait for this long from each of the others."""
     unit_input_bytes: int = 8 << 20
     """Keys and values of one unit's records; a single larger record is a unit of its own."""
     unit_output_bytes: int = 16 << 20

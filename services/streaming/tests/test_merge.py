@@ -138,8 +138,8 @@ def test_merge_with_an_open_transaction_takes_its_stable_end_for_the_end() -> No
     assert names(merge.peek(10, PLENTY)) == ["b0"]
 
 
-def test_merge_tells_what_is_consumed_and_frees_bytes_with_the_last_of_a_chunk() -> None:
-    """Bytes stay taken as long as any record of their chunk waits."""
+def test_merge_tells_what_is_consumed_and_frees_memory_with_the_last_of_a_chunk() -> None:
+    """Memory stays taken as long as any record of their chunk waits."""
     merge = Merge(["a", "b"], Meta())
     merge.accept(chunk("a", 0, [10, 10, 40]))
     merge.accept(chunk("b", 0, [20]))
@@ -147,10 +147,20 @@ def test_merge_tells_what_is_consumed_and_frees_bytes_with_the_last_of_a_chunk()
     merge.note_end(at_end("b", 1))
     assert merge.waiting == 4
     assert len(merge.peek(10, PLENTY)) == 4
+    held = [chunk("a", 0, [10, 10, 40]).held, chunk("b", 0, [20]).held]
     assert merge.consume(1) == [("a", 1, 0)]
-    assert merge.consume(3) == [("a", 1, 0), ("b", 1, 1), ("a", 1, 3)]
+    assert merge.consume(3) == [("a", 1, 0), ("b", 1, held[1]), ("a", 1, held[0])]
     assert merge.waiting == 0
     assert merge.applied == {"a": Applied(3, 40), "b": Applied(1, 20)}
+
+
+def test_chunk_knows_about_how_much_memory_its_records_hold() -> None:
+    """Headers weigh more than the payload of small records; a sample of them is enough."""
+    plain = chunk("a", 0, [10] * 100)
+    headers = tuple((f"ce_{n}", b"x" * 20) for n in range(10))
+    rich = Chunk("a", 0, 100, 0, [r._replace(headers=headers) for r in plain.records])
+    assert plain.size == rich.size == 100
+    assert rich.held - plain.held == 100 * 10 * 220
 
 
 def test_merge_within_a_topic_keeps_offset_order_when_time_steps_back() -> None:

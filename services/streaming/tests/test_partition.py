@@ -3,6 +3,7 @@
 # ruff: noqa: ARG001, ARG002  Steps are given more than each of them needs.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -184,22 +185,23 @@ async def test_unit_committed_is_in_the_local_store_with_its_index(make: Make) -
     assert partition.backlog["events"] == Backlog(0, 0)
 
 
-async def test_backlog_in_bytes_ends_the_room_before_its_records_do(make: Make) -> None:
-    """Large records are bounded too: the room is there again when their chunk is used up."""
-    partition, _, _ = make(keep_all, backlog_bytes=8, unit_records=1)
+async def test_memory_of_the_backlog_is_free_when_its_chunk_is_used_up(make: Make) -> None:
+    """As long as one record of a chunk waits, all of them are held."""
+    partition, _, _ = make(keep_all, unit_records=1)
     delivery = events(0, [10, 20])
-    settings = EngineSettings(backlog_bytes=8)
+    held = delivery.chunks[0].held
     partition.add_backlog(delivery.chunks[0])
-    assert partition.backlog["events"] == Backlog(2, 8)
-    assert not partition.backlog["events"].has_room(settings)
+    assert partition.backlog["events"] == Backlog(2, held)
+    seen: list[Backlog] = []
     waiting = [delivery]
 
     def arrived() -> list[Delivery]:
+        seen.append(replace(partition.backlog["events"]))
         return [waiting.pop()] if waiting else []
 
     await partition.work(arrived)
+    assert Backlog(1, held) in seen
     assert partition.backlog["events"] == Backlog(0, 0)
-    assert partition.backlog["events"].has_room(settings)
 
 
 def _index_known(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:

@@ -114,7 +114,9 @@ class LifecycleStep:
         written = Timestamp()
         written.FromMilliseconds(wall_ms)
         record = ControlRecord(tick=Tick(written_time=written))
-        if self._has_dates_to_fire(self._attach(store), wall_ms):
+        # Never through the working set of the units: what the last one wrote is not in the store
+        # yet, so a record it let go of would be read, and kept, as it was before.
+        if self._has_dates_to_fire(WorkingSet(store, self._index), wall_ms):
             key = b"%s%d" % (FIRING_TICK, wall_ms)
         else:
             key = b"%s%d" % (IDLE_TICK, wall_ms // _HOUR_MS)

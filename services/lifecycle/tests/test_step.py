@@ -1,5 +1,7 @@
 """The step as a whole: alerts from rules that are data, dates that pass, dead letters, counts."""
 
+from datetime import UTC, datetime
+
 import pytest
 import yaml
 from market_supervision.alerts.v1 import alert_pb2
@@ -13,8 +15,10 @@ from market_supervision.control.v1.control_pb2 import (
 from market_supervision.inspections.v1 import inspections_events_pb2 as inspections
 from market_supervision.lifecycle.v1 import state_pb2
 
-from services.contracts.bundles import read_files
+from services.contracts.bundles import build_bundle, read_files
 from services.contracts.families import FamilyEvent
+from services.lifecycle import working_set
+from services.lifecycle.bundle_history import HISTORY_KEY
 from services.lifecycle.dead_letter import place_of
 from services.lifecycle.digest import digest_records
 from services.lifecycle.record_identity import record_identity
@@ -311,6 +315,23 @@ def test_tick_that_compaction_may_remove_fires_nothing() -> None:
     assert not bench.alerts
     bench.tick(60)
     assert len(bench.alerts) == 1
+
+
+def test_tick_asked_between_step_and_commit_leaves_no_old_state_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine asks for a tick before a unit's output is in the store; nothing of that stays."""
+    monkeypatch.setattr(working_set, "CACHE_RECORDS_MAX", 0)
+    bench = StepBench()
+    for version in (2, 3):
+        bundle = build_bundle(read_files(), version, datetime(2020, 1, 1, tzinfo=UTC))
+        value = ControlRecord(rule_bundle=bundle).SerializeToString()
+        record = bench.record(TOPICS.control, b"bundle", value, version)
+        output = bench.step.run([record], bench.store, bench.stream_time_ms)
+        _asked_tick(bench, 5)
+        bench.store.commit(output.changelog)
+    history = state_pb2.BundleHistory.FromString(bench.store.committed[HISTORY_KEY])
+    assert [reference.version for reference in history.bundles] == [1, 2, 3]
 
 
 def test_tick_under_the_key_of_the_first_release_still_fires() -> None:

@@ -32,6 +32,9 @@ def _licences(view: EntityView, change: Change) -> list[str]:
         chosen = {change.matter_id} | {licence.matter_id for licence in licences}
     else:
         chosen = {licence.matter_id for licence in licences}
+        if change.licence_type_before:
+            # It was a licence until now, and what was said of it has to be taken back.
+            chosen.add(change.matter_id)
     return sorted(chosen)
 
 

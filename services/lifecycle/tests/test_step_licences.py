@@ -194,6 +194,25 @@ def test_licence_cancelled_with_hindsight_no_longer_hides_the_one_whose_date_has
     assert opened[0] == opened[1] == {(EXPIRING, "matter:test/l1:2026-02-26")}
 
 
+def test_alert_of_a_licence_is_withdrawn_with_it_though_its_matter_holds_other_facts() -> None:
+    """What was said of a licence is taken back when the licence turns out to be no licence."""
+    other = prepared(example("complaints", "report_received"), record="p1", matter="test/l1", day=1)
+    granted, ended = _licence("licence_granted", -300), _licence("licence_revoked", 5)
+    bench = _fed(other, granted, ended, _visit(9), day=10)
+    assert {rule for rule, _key in _open(bench)} == {TRADING}
+    for event in (granted, ended):
+        gone = prepared(
+            event,
+            record=event.envelope.source_record_id,
+            matter="test/l1",
+            day=5,
+            version=2,
+            disposition=envelope_pb2.DISPOSITION_WITHDRAWN,
+        )
+        bench.feed(gone, day=11)
+    assert not _open(bench)
+
+
 def test_warning_of_the_last_day_is_over_when_the_business_is_struck_off() -> None:
     """Nobody renews the licence of a business that ceased; taken back, the warning stands again."""
     bench = _fed(_licence("licence_granted", -300, until=20), day=0)

@@ -8,7 +8,7 @@ IMAGE := protos/gen/api.binpb
 RELEASED := protos/released/v1.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-unit test-integration check check-format check-lint check-types \
+.PHONY: help install run test test-unit test-integration simulate check check-format check-lint check-types \
 	check-architecture check-rules check-contracts format protos release-protos bench chaos import-real jars lock \
 	clean clean-data clean-all
 
@@ -36,6 +36,9 @@ test-unit: install ## Run the tests that need no server
 
 test-integration: install ## Run the tests that cross processes
 	$(BIN)/python -m pytest integration_tests $(ARGS)
+
+simulate: install ## Run SEEDS=2000 simulated worlds of stream and readers, without servers
+	$(BIN)/python -m integration_tests.simulation --seeds $(or $(SEEDS),2000) $(ARGS)
 
 check: check-format check-lint check-types check-architecture check-rules check-contracts ## Run every static check
 

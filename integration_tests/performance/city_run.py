@@ -171,7 +171,7 @@ def _watch(system: LocalSystem, records: int) -> list[Sample]:
     deadline = time.monotonic() + DRAIN_SECONDS_MAX
     while time.monotonic() < deadline:
         samples.append(sample(system.process(WORKER).pid, samples))
-        if _is_drained(system.worker_status(WORKER), records):
+        if is_drained(system.worker_status(WORKER), records):
             return samples
         for exited in system.supervisor.check():
             raise WrongResultError(f"{WORKER} ended with {exited.exit_code}")
@@ -179,11 +179,15 @@ def _watch(system: LocalSystem, records: int) -> list[Sample]:
     raise WrongResultError(f"not drained within {DRAIN_SECONDS_MAX} s")
 
 
-def _is_drained(status: Mapping[str, Any], records: int) -> bool:
+def is_drained(status: Mapping[str, Any], records: int) -> bool:
     """Whether a worker took at least so many records and knows of none that it did not apply."""
-    partitions = status.get("partitions", {}).values()
-    taken = sum(part["records"] for part in partitions)
-    return taken >= records and not any(any(part["lag"].values()) for part in partitions)
+    lags = [part["lag"] for part in status.get("partitions", {}).values()]
+    return taken_by(status) >= records and not any(any(lag.values()) for lag in lags)
+
+
+def taken_by(status: Mapping[str, Any]) -> int:
+    """Return how many records a worker took since it got its partitions."""
+    return sum(part["records"] for part in status.get("partitions", {}).values())
 
 
 def _is_entity(key: bytes | None) -> bool:

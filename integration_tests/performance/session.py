@@ -37,6 +37,12 @@ class Session:
         return self._kafka.bootstrap_servers
 
     @property
+    def kafka_pid(self) -> int:
+        """Process number of the run's broker."""
+        assert self._kafka is not None, "the broker is started when its address is asked for"
+        return self._kafka.pid
+
+    @property
     def redis_url(self) -> str:
         """URL of the run's Redis."""
         if self._redis is None:

@@ -1,6 +1,5 @@
 """This project's engine with the peers' fold: RocksDB and a transaction a unit, no projection."""
 
-import logging
 import os
 import signal
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 
 from integration_tests.performance.peer_fold import fold
 from integration_tests.performance.peers.progress import PeerArguments, Progress
+from services.runtime.logging import configure_logging
+from services.runtime.settings import LogFormat, LogSettings
 from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SourceRecord, UnitOutput
 
@@ -92,7 +93,7 @@ def build(arguments: PeerArguments, progress: Progress) -> Engine:
 
 def main() -> None:
     """Run until everything is committed, or only restored; then stop as SIGTERM does."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    configure_logging("bench", LogSettings(format=LogFormat.JSON))
     arguments = PeerArguments.decoded(sys.argv[1])
     until_ready = UNTIL_READY in sys.argv[2:]
     engine = build(arguments, Progress(arguments))

@@ -15,8 +15,8 @@ from integration_tests.system.city_log import CONTROL, CityLog, Written, city_lo
 from services.contracts import topics
 from services.contracts.families import FAMILIES
 
-ENTITIES = 1_000
-"""About 24 events each: ten seconds at 2,400 events/s."""
+ENTITIES = 800
+"""About 24 events each: ten seconds at 1,900 events/s."""
 DUPLICATES = 0.20
 LATE = 0.05
 LATE_RECORDS_MAX = 500

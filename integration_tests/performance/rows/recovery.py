@@ -7,7 +7,6 @@ and the sources are at their end, so ready means lag 0.
 """
 
 import asyncio
-import re
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -21,23 +20,13 @@ from integration_tests.performance.peer_run import drain_prepared, prepare, run_
 from integration_tests.performance.peers.catalogue import ENGINE
 from integration_tests.performance.peers.engine_worker import UNTIL_READY
 from integration_tests.performance.peers.progress import PeerArguments
-from integration_tests.performance.processes import WrongResultError, memory_mib
+from integration_tests.performance.processes import WrongResultError
+from integration_tests.performance.recovery_log import Recovery, recovery_in
 from integration_tests.performance.row import Figure, Row
 from integration_tests.performance.session import Session
 
-READY_LINE = re.compile(r"fenced in ([\d.]+) s, restored (\d+) records in ([\d.]+) s")
 FETCH_BYTES = 8 << 20
 POLL_RECORDS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What one recovery took."""
-
-    fenced_s: float
-    records: int
-    restored_s: float
-    memory_mib: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +55,8 @@ def recover(changelog: Changelog, *, is_warm: bool) -> Recovery:
     if not is_warm:
         shutil.rmtree(folder / "data", ignore_errors=True)
     (folder / "engine.log").unlink(missing_ok=True)
-    samples = run_peer(ENGINE, changelog.arguments, UNTIL_READY)
-    found = READY_LINE.findall((folder / "engine.log").read_text(encoding="utf-8"))
-    if len(found) != 1:
-        raise WrongResultError(f"the worker was ready {len(found)} times instead of once")
-    fenced, records, restored = found[0]
-    return Recovery(float(fenced), int(records), float(restored), memory_mib(samples))
+    run_peer(ENGINE, changelog.arguments, UNTIL_READY)
+    return recovery_in(folder / "engine.log")
 
 
 def _from_nothing(session: Session) -> Figure:
@@ -128,13 +113,13 @@ def _details(recovery: Recovery) -> dict[str, float | str]:
         "records": float(recovery.records),
         "fenced_s": recovery.fenced_s,
         "restored_s": recovery.restored_s,
-        "memory_mib": recovery.memory_mib,
+        "open_s": recovery.open_s,
     }
 
 
 def _cold_seconds(session: Session) -> Figure:
     recovery = recover(changelog_of(session, Load()), is_warm=False)
-    return Figure(recovery.fenced_s + recovery.restored_s, _details(recovery))
+    return Figure(recovery.open_s, _details(recovery))
 
 
 def _warm_seconds(session: Session) -> Figure:
@@ -144,7 +129,7 @@ def _warm_seconds(session: Session) -> Figure:
     recovery = recover(changelog, is_warm=True)
     if recovery.records > PARTITIONS:
         raise WrongResultError(f"a warm restart read {recovery.records} records")
-    return Figure(recovery.fenced_s + recovery.restored_s, _details(recovery))
+    return Figure(recovery.open_s, _details(recovery))
 
 
 _COLD = Row(

@@ -18,6 +18,7 @@ import redis
 from kafka.admin import KafkaAdminClient
 from market_supervision.alerts.v1.alert_pb2 import ALERT_STATE_OPEN
 
+from integration_tests.performance.log_reading import progress
 from integration_tests.performance.peer_fold import REPORTED_PART
 from integration_tests.performance.processes import (
     Sample,
@@ -35,13 +36,12 @@ from integration_tests.system.city_log import (
     make_time_lapse_topics,
 )
 from integration_tests.system.support import Raw, alert_records, publish_rules, read_topic
-from services.contracts import state_keys
+from services.contracts import state_keys, topics
 from services.contracts.state_keys import StateKind
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.lifecycle.digest import digest_records
 from services.local.system import LocalSystem
 from services.local.waiting import poll_until
-from services.streaming import meta
 from services.streaming.meta import META_KEY
 from services.synthetic.expectations import AlertEnd
 
@@ -122,7 +122,7 @@ def _whole_changelog(bootstrap: str, events: int) -> list[Raw]:
 
     def whole() -> list[Raw]:
         changelog = read_topic(bootstrap, "lifecycle.v1")
-        moments = _applied_at(changelog)
+        moments = _moments(changelog)
         return changelog if moments and moments[-1][1] == events else []
 
     return poll_until(
@@ -130,26 +130,12 @@ def _whole_changelog(bootstrap: str, events: int) -> list[Raw]:
     )
 
 
-def _applied_at(changelog: Sequence[Raw]) -> list[tuple[int, int]]:
-    """Return (append time in ms, events applied so far) for each unit, in order of time.
-
-    Positions count offsets; on the event topics, written without transactions, they are records.
-    """
-    applied: dict[int, int] = {}
-    moments: list[tuple[int, int]] = []
-    units = (record for record in changelog if record.key == META_KEY)
-    for unit in sorted(units, key=lambda record: record.timestamp):
-        applied[unit.partition] = sum(
-            at.next_offset
-            for topic, at in meta.decode(unit.value).applied.items()
-            if not topic.endswith(CONTROL)
-        )
-        moments.append((unit.timestamp, sum(applied.values())))
-    return moments
+def _moments(changelog: Sequence[Raw]) -> list[tuple[int, int]]:
+    return progress((r for r in changelog if r.key == META_KEY), topics.name(CONTROL))
 
 
 def _drain_of(changelog: Sequence[Raw], samples: list[Sample], events: int) -> CityDrain:
-    moments = _applied_at(changelog)
+    moments = _moments(changelog)
     begin_ms, begun = next(each for each in moments if each[1] >= events // REPORTED_PART)
     end_ms = moments[-1][0]
     seconds = (end_ms - begin_ms) / 1000

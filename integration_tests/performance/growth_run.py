@@ -24,6 +24,8 @@ from market_supervision.inspections.v1.inspections_events_pb2 import (
 
 from integration_tests.intake.support import inspection, uscc
 from integration_tests.performance.city_run import is_drained, taken_by
+from integration_tests.performance.log_reading import read_progress
+from integration_tests.performance.peer_fold import REPORTED_PART
 from integration_tests.performance.peer_log import delete_topics
 from integration_tests.performance.processes import Sample, WrongResultError, at_moment, sample
 from integration_tests.performance.recovery_log import recovery_in
@@ -136,12 +138,11 @@ def _measure(session: Session, entities: int) -> Size:
             system.supervisor.stop(WORKER)
             asyncio.run(_write(session.bootstrap, entities))
             system.start(WORKER)
-            began = time.monotonic()
-            events, cpu_s = _drain(system, entities * EVENTS_PER_ENTITY)
-            seconds = time.monotonic() - began
+            samples = _drain(system, entities * EVENTS_PER_ENTITY)
             _wait_projected(client, prefix, entities)
             full = _held(system, client)
             whole = _resident_of_all(system, session, client)
+            cpu_us, rate = _cost(session.bootstrap, samples, entities * EVENTS_PER_ENTITY)
             recovery = _recover(system)
         finally:
             system.stop()
@@ -149,33 +150,42 @@ def _measure(session: Session, entities: int) -> Size:
             shutil.rmtree(directory, ignore_errors=True)
     return Size(
         entities=entities,
-        cpu_us_per_event=cpu_s / events * 1e6,
+        cpu_us_per_event=cpu_us,
         recovery_us_per_record=recovery,
         bytes_per_entity=(full - empty) / entities,
         all_processes_gib=whole / (1 << 30),
-        events_per_s=entities * EVENTS_PER_ENTITY / seconds,
+        events_per_s=rate,
     )
 
 
-def _drain(system: LocalSystem, records: int) -> tuple[int, float]:
-    """Wait until the worker took everything; return events and CPU after the first tenth."""
-    seen: list[tuple[float, int]] = []
+def _drain(system: LocalSystem, records: int) -> list[Sample]:
+    """Wait until the worker took everything; return what was seen of it."""
     samples: list[Sample] = []
     deadline = time.monotonic() + max(SECONDS_MIN, records * SECONDS_PER_EVENT_MAX)
     while time.monotonic() < deadline:
         samples.append(sample(system.process(WORKER).pid, samples))
-        status = system.worker_status(WORKER)
-        taken = taken_by(status)
-        if not seen or taken != seen[-1][1]:
-            seen.append((samples[-1].at_ms, taken))
-        if is_drained(status, records):
-            begin_ms, begun = next(each for each in seen if each[1] >= records // 10)
-            end_ms, ended = seen[-1]
-            return ended - begun, at_moment(samples, end_ms) - at_moment(samples, begin_ms)
+        if is_drained(system.worker_status(WORKER), records):
+            return samples
         for exited in system.supervisor.check():
             raise WrongResultError(f"{WORKER} ended with {exited.exit_code}")
         time.sleep(LOOK_SECONDS)
-    raise WrongResultError(f"not drained: {seen[-1][1]} of {records}")
+    raise WrongResultError(f"{taken_by(system.worker_status(WORKER))} of {records} are drained")
+
+
+def _cost(bootstrap: str, samples: list[Sample], records: int) -> tuple[float, float]:
+    """Return processor time of an event in microseconds, and events a second."""
+    moments = poll_until(
+        lambda: _whole(bootstrap, records), timeout_seconds=SECONDS_MIN, what="all is applied"
+    )
+    begin_ms, begun = next(each for each in moments if each[1] >= records // REPORTED_PART)
+    end_ms, ended = moments[-1]
+    cpu_s = at_moment(samples, end_ms) - at_moment(samples, begin_ms)
+    return cpu_s / (ended - begun) * 1e6, (ended - begun) / (end_ms - begin_ms) * 1000
+
+
+def _whole(bootstrap: str, records: int) -> list[tuple[int, int]]:
+    moments = read_progress(bootstrap, topics.name("lifecycle.v1"), topics.name("control.v1"))
+    return moments if moments and moments[-1][1] == records else []
 
 
 def _wait_projected(client: redis.Redis, prefix: str, entities: int) -> None:

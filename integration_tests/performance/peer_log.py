@@ -31,9 +31,10 @@ def write_log(bootstrap: str, load: Load) -> PeerLog:
     name = f"peers-{uuid.uuid4().hex[:8]}"
     log_topic, control = f"{name}.events", f"{name}.control"
     make_topics(bootstrap, [log_topic, control])
-    records = list(load.records())
-    asyncio.run(_write(bootstrap, log_topic, records))
-    return PeerLog(bootstrap, log_topic, control, len(records), digest(expected_states(records)))
+    # Made twice rather than kept: ten million of them would not fit everywhere.
+    count = asyncio.run(_write(bootstrap, log_topic, load.records()))
+    expected = digest(expected_states(load.records()))
+    return PeerLog(bootstrap, log_topic, control, count, expected)
 
 
 def make_topics(bootstrap: str, topics: Sequence[str], *, compacted: bool = False) -> None:
@@ -57,10 +58,8 @@ def delete_topics(bootstrap: str, topics: Sequence[str]) -> None:
         admin.delete_topics(list(topics))
 
 
-async def _write(bootstrap: str, topic: str, records: Iterable[KeyedEvent]) -> None:
-    by_partition: dict[int, list[KeyedEvent]] = {number: [] for number in range(PARTITIONS)}
-    for key, value in records:
-        by_partition[(murmur2(key) & 0x7FFFFFFF) % PARTITIONS].append((key, value))
+async def _write(bootstrap: str, topic: str, records: Iterable[KeyedEvent]) -> int:
+    """Write the records, each to the partition of its key, in their order; return their number."""
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         acks="all",
@@ -69,15 +68,19 @@ async def _write(bootstrap: str, topic: str, records: Iterable[KeyedEvent]) -> N
         max_request_size=2 * BATCH_BYTES,
     )
     await producer.start()
+    count = 0
     try:
-        for partition, ours in by_partition.items():
-            batch = producer.create_batch()
-            for key, value in ours:
-                if batch.append(timestamp=None, key=key, value=value) is None:
-                    await (await producer.send_batch(batch, topic, partition=partition))
-                    batch = producer.create_batch()
-                    batch.append(timestamp=None, key=key, value=value)
+        batches = [producer.create_batch() for _ in range(PARTITIONS)]
+        for key, value in records:
+            count += 1
+            partition = (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
+            if batches[partition].append(timestamp=None, key=key, value=value) is None:
+                await (await producer.send_batch(batches[partition], topic, partition=partition))
+                batches[partition] = producer.create_batch()
+                batches[partition].append(timestamp=None, key=key, value=value)
+        for partition, batch in enumerate(batches):
             if batch.record_count():
                 await (await producer.send_batch(batch, topic, partition=partition))
     finally:
         await producer.stop()
+    return count

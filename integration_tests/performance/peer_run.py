@@ -19,6 +19,7 @@ from integration_tests.performance.peer_log import PeerLog, delete_topics, make_
 from integration_tests.performance.peers.catalogue import ROOT, Peer
 from integration_tests.performance.peers.progress import PeerArguments
 from integration_tests.performance.processes import (
+    RUN_SECONDS_MAX,
     Sample,
     WrongResultError,
     at_moment,
@@ -26,6 +27,9 @@ from integration_tests.performance.processes import (
     run_to_end,
 )
 from services.local.process import ManagedProcess
+
+EVENTS_PER_SECOND_MIN = 5_000
+"""A slower engine is given up on, where that is later than the usual bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ def run_peer(peer: Peer, arguments: PeerArguments, *further: str) -> list[Sample
         log_file=Path(arguments.directory) / "engine.log",
         environment={"PYTHONPATH": ":".join(paths)},
     )
-    return run_to_end(process, peer.name)
+    seconds_max = max(RUN_SECONDS_MAX, arguments.records / EVENTS_PER_SECOND_MIN)
+    return run_to_end(process, peer.name, seconds_max)
 
 
 def _outputs(arguments: PeerArguments) -> list[str]:

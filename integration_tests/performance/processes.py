@@ -26,19 +26,21 @@ class Sample:
     memory_bytes: int
 
 
-def run_to_end(process: ManagedProcess, what: str) -> list[Sample]:
+def run_to_end(
+    process: ManagedProcess, what: str, seconds_max: float = RUN_SECONDS_MAX
+) -> list[Sample]:
     """Start a process, wait for it to end with 0, and return what was seen of it.
 
     Raises WrongResultError with the end of its log.
     """
     process.start()
     samples: list[Sample] = []
-    deadline = time.monotonic() + RUN_SECONDS_MAX
+    deadline = time.monotonic() + seconds_max
     try:
         while process.running():
             samples.append(sample(process.pid, samples))
             if time.monotonic() > deadline:
-                raise WrongResultError(f"{what}: not done after {RUN_SECONDS_MAX} s")
+                raise WrongResultError(f"{what}: not done after {seconds_max:.0f} s")
             time.sleep(LOOK_SECONDS)
         if process.exit_code() != 0:
             tail = process.log_file.read_text(errors="replace")[-LOG_TAIL_BYTES:]

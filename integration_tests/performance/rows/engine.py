@@ -1,6 +1,7 @@
 """The engine with the peers' fold against other engines with the same fold."""
 
 from integration_tests.performance.peer_fold import Load
+from integration_tests.performance.peer_log import delete_topics
 from integration_tests.performance.peer_run import drain
 from integration_tests.performance.peers.catalogue import (
     ENGINE,
@@ -17,6 +18,10 @@ CLEAN = Load()
 DISTURBED = Load(duplicates=0.20, late=0.05)
 SMALL = Load(events=80_000)
 """For the agent that does nothing, which takes ten seconds for it."""
+
+HISTORY = Load(events=10_000_000, keys=530_000)
+"""As many as a city of 530,000 entities has in its records of twenty years."""
+HISTORY_SECONDS_MAX = 600.0
 
 OURS = "engine with the peers' fold: RocksDB, changelog, a transaction a unit, projection off"
 
@@ -36,6 +41,21 @@ def drained(peer: Peer, load: Load = CLEAN) -> Measure:
         )
 
     return measure
+
+
+def _history(session: Session) -> Figure:
+    """Seconds for the whole history, at the rate of its last nine tenths."""
+    log = session.peer_log(HISTORY)
+    run = drain(ENGINE, log, session.directory)
+    delete_topics(log.bootstrap, [log.topic, log.control])
+    return Figure(
+        log.records / run.events_per_s,
+        {
+            "events_per_s": run.events_per_s,
+            "cpu_us_per_event": run.cpu_us_per_event,
+            "memory_mib": run.memory_mib,
+        },
+    )
 
 
 def _against(name: str, peer: Peer, load: Load = CLEAN, **asked: float | bool) -> Row:
@@ -71,6 +91,19 @@ ROWS = (
         unit="events/s",
         measure=drained(ENGINE, SMALL),
         measure_baseline=drained(STOCK_FAUST, SMALL),
+        by_default=False,
+    ),
+    Row(
+        name="history_of_ten_million_events",
+        ours=f"{OURS}; 10,000,000 events of 530,000 entities",
+        baseline=f"{HISTORY_SECONDS_MAX:.0f} s",
+        unit="s",
+        measure=_history,
+        measure_baseline=lambda session: Figure(session.scaled(int(HISTORY_SECONDS_MAX))),
+        must=1.0,
+        goal=1.0,
+        lower_is_better=True,
+        pairs=1,
         by_default=False,
     ),
 )

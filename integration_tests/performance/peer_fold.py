@@ -22,6 +22,7 @@ FILLER_BYTES = 180
 BEGIN_MS = 1_900_000_000_000
 LATE_MS_MAX = 30 * 86_400_000
 RECENT_EVENTS = 2_000
+EVENTS_PER_KEY = 80
 SEED = 4
 REPORTED_PART = 10
 """Rates leave out the first tenth of the events: start-up and warm-up belong to nobody's rate."""
@@ -31,9 +32,13 @@ KeyedEvent = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is put on the log: shares of duplicates and late events are of all ``events``."""
+    """What is put on the log: shares of duplicates and late events are of all ``events``.
 
-    events: int = 400_000
+    ``keys`` entities are active at a time; when each has had some 80 events, as many others follow,
+    so that a longer log is more of the same and no state grows for ever.
+    """
+
+    events: int = 1_600_000
     keys: int = 5_000
     duplicates: float = 0.0
     late: float = 0.0
@@ -50,7 +55,8 @@ class Load:
             time_ms = BEGIN_MS + number * 1_000
             if random_.random() < self.late:
                 time_ms -= int(random_.random() * LATE_MS_MAX)
-            key = b"uscc:9151%012d" % int(random_.random() * self.keys)
+            generation = number // (EVENTS_PER_KEY * self.keys)
+            key = b"uscc:9151%012d" % (int((generation + random_.random()) * self.keys))
             head = EVENT.pack(random_.randbytes(ID_BYTES), time_ms, number % 1_000 - 200)
             recent.append((key, head + fillers[number % len(fillers)]))
             yield recent[-1]

@@ -165,8 +165,11 @@ class LocalKafka:
     def _format(self, java: list[str], configuration: Path) -> None:
         if (self.data_directory / "log" / "meta.properties").exists():
             return
-        # The cluster id is a UUID in base64url without padding: 22 characters.
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The cluster id is a UUID in base64url without padding: 22 characters. One that begins with
+        # a dash would be taken for an option.
+        cluster_id = "-"
+        while cluster_id.startswith("-"):
+            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         answer = subprocess.run(
             [*command, "-t", cluster_id, "-c", str(configuration)],

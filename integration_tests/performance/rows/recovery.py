@@ -1,9 +1,9 @@
 """How fast a worker that lost everything, or nothing, has its state again.
 
-One changelog, written by the engine with the peers' fold. Both times begin with the assignment of
-the partitions: start of the process and joining the group are the same for all and left out. The
-worker's own log line says what fencing and restoring took; the end is the end of the changelog,
-and the sources are at their end, so ready means lag 0.
+One changelog of nearly a million records, written by the engine with the peers' fold. Both times
+begin with the assignment of the partitions: start of the process and joining the group are the same
+for all and left out. The worker's own log says what fencing and restoring took; the end is the end
+of the changelog, and the sources are at their end, so ready means lag 0.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from integration_tests.performance.recovery_log import Recovery, recovery_in
 from integration_tests.performance.row import Figure, Row
 from integration_tests.performance.session import Session
 
+RECOVERED = Load(events=1_000_000, keys=250_000)
+"""Few events a key: nearly every event is a record of its own on the changelog."""
 FETCH_BYTES = 8 << 20
 POLL_RECORDS = 20_000
 
@@ -60,13 +62,13 @@ def recover(changelog: Changelog, *, is_warm: bool) -> Recovery:
 
 
 def _from_nothing(session: Session) -> Figure:
-    changelog = changelog_of(session, Load())
+    changelog = changelog_of(session, RECOVERED)
     recovery = recover(changelog, is_warm=False)
     return Figure(recovery.records / recovery.restored_s, _details(recovery))
 
 
 def _bare_read(session: Session) -> Figure:
-    changelog = changelog_of(session, Load())
+    changelog = changelog_of(session, RECOVERED)
     arguments = changelog.arguments
     records, states, seconds = asyncio.run(read_bare(arguments.bootstrap, arguments.changelog))
     return Figure(records / seconds, {"records": float(records), "keys": float(states)})
@@ -118,12 +120,12 @@ def _details(recovery: Recovery) -> dict[str, float | str]:
 
 
 def _cold_seconds(session: Session) -> Figure:
-    recovery = recover(changelog_of(session, Load()), is_warm=False)
+    recovery = recover(changelog_of(session, RECOVERED), is_warm=False)
     return Figure(recovery.open_s, _details(recovery))
 
 
 def _warm_seconds(session: Session) -> Figure:
-    changelog = changelog_of(session, Load())
+    changelog = changelog_of(session, RECOVERED)
     # The stores of the run before, whatever row or pair left none.
     recover(changelog, is_warm=True)
     recovery = recover(changelog, is_warm=True)

@@ -18,6 +18,7 @@ ROWS: tuple[Row, ...] = (
     *latency.ROWS,
     *projection.ROWS,
     *long_history.ROWS,
+    *pipeline.DISTURBED_ROWS,
     *growth.ROWS,
 )
 BY_NAME = {row.name: row for row in ROWS}

@@ -193,7 +193,7 @@ def clock_of(broker: Broker, dice: random.Random) -> Iterator[None]:
             return broker.now_ns / 1_000_000_000
 
     def next_records(partition: Partition) -> Any:
-        partition._unit_limit = dice.choice([1, 2, 5, 2_000])
+        partition._unit_size.records = dice.choice([1, 2, 5, 2_000])
         return uncut(partition)
 
     uncut = Partition._next_records

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from market_supervision.lifecycle.v1.state_pb2 import RecordCounts
 
+from integration_tests.judge.admission import parsed
 from integration_tests.judge.raw_log import (
     CONTROL,
     DEAD_LETTERS,
@@ -18,11 +19,14 @@ from integration_tests.judge.raw_log import (
 from integration_tests.judge.sequence import Fate, History, Place, place_of
 from integration_tests.judge.verdict import Verdict
 
+ORDINARY_BYTES = 8 * 1024
+"""No entry of a list comes near its bound from a record below this size."""
+LARGE_FEN = 10**12
 META_KEY = b"\x00meta"
 ON_ITS_WORD: Mapping[str, str] = MappingProxyType(
     {
-        "CONTENT_INVALID": "bounds of the state's own records are not part of the contracts",
-        "MATTER_OVERFLOWED": "what an overflowed matter pushed out cannot be corrected",
+        "CONTENT_INVALID": "bounds of the state's own records are not part of the contracts; taken "
+        "of large records and large amounts only",
         "PROCESS_KILLED": "only the worker knows which record killed it",
     }
 )
@@ -42,11 +46,22 @@ def letter_places(log: RawLog) -> list[tuple[Place, LogRecord]]:
 
 def refused_on_its_word(log: RawLog) -> dict[Place, str]:
     """Return the records that were refused for reasons taken on the stream's word."""
-    return {
-        place: reason
-        for place, letter in letter_places(log)
-        if (reason := (letter.header("dlq-reason") or b"").decode()) in ON_ITS_WORD
-    }
+    found: dict[Place, str] = {}
+    for place, letter in letter_places(log):
+        reason = (letter.header("dlq-reason") or b"").decode()
+        believed = reason != "CONTENT_INVALID" or _may_break_a_bound(letter, place[0])
+        if reason in ON_ITS_WORD and believed:
+            found[place] = reason
+    return found
+
+
+def _may_break_a_bound(letter: LogRecord, topic: str) -> bool:
+    """Whether a refused record may really have gone beyond a bound that only the stream knows."""
+    message = parsed(letter._replace(topic=topic)) if topic in EVENT_TOPICS else None
+    arm = None if message is None else message.WhichOneof("body")
+    stated = [] if arm is None else getattr(message, arm).ListFields()
+    large = any(field.name.endswith("_fen") and value >= LARGE_FEN for field, value in stated)
+    return large or len(letter.value or b"") > ORDINARY_BYTES
 
 
 def applied_offsets(log: RawLog) -> dict[tuple[str, int], int]:

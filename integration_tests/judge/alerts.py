@@ -1,14 +1,17 @@
 """O4: alerts follow from the log by the rules on it; each record of a thread is there once."""
 
-import hashlib
-from collections import Counter as Multiset
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 
 from google.type.date_pb2 import Date
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
 
+from integration_tests.judge.alert_records import (
+    check_courses,
+    check_records,
+    check_rules,
+    identity,
+)
 from integration_tests.judge.raw_log import ALERTS, STATE, RawLog
 from integration_tests.judge.reference.facts import date_of
 from integration_tests.judge.rules.threads import OPEN, Threads
@@ -16,23 +19,8 @@ from integration_tests.judge.sequence import History
 from integration_tests.judge.verdict import Verdict
 
 OPEN_ALERTS_SHOWN = 16
-_RAISED, _CLOSED, _REOPENED = (
-    alert_pb2.ALERT_TRANSITION_RAISED,
-    alert_pb2.ALERT_TRANSITION_CLOSED,
-    alert_pb2.ALERT_TRANSITION_REOPENED,
-)
-LEGAL = frozenset({(_RAISED, _CLOSED), (_CLOSED, _REOPENED), (_REOPENED, _CLOSED)})
-
 Live = Mapping[str, state_pb2.AlertThread]
 """Alert id → thread as the state holds it."""
-
-
-def identity(*parts: str) -> str:
-    """Return the id that stands for texts: SHA-256 over each with its length, 32 hex."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part.encode()).to_bytes(4, "big") + part.encode())
-    return digest.hexdigest()[:32]
 
 
 def live_threads(log: RawLog) -> dict[str, state_pb2.AlertThread]:
@@ -59,8 +47,9 @@ def check_alerts(
     records = alert_records(log)
     verdict.count("alerts", len(records))
     event_ids = {event.envelope.event_id for event in history.applied}
-    _check_records(records, event_ids, verdict)
-    _check_sequences(records, live, verdict)
+    check_records(records, event_ids, verdict)
+    check_courses(records, live, verdict)
+    check_rules(records, log, verdict)
     verdict.made("O4")
 
 
@@ -116,50 +105,3 @@ def _check_shown(log: RawLog, live: Live, verdict: Verdict) -> None:
         if ours != theirs or told != len(alerts):
             pair = {"wanted": ours, "found": theirs, "counted": told}
             verdict.add("O4", "the entity shows other open alerts", key=key, **pair)
-
-
-def _check_records(
-    records: Sequence[alert_pb2.AlertRecord], event_ids: set[str], verdict: Verdict
-) -> None:
-    seen = Multiset(record.alert_event_id for record in records)
-    for alert_event_id, number in seen.items():
-        if number > 1:
-            verdict.count("doubled", number - 1)
-            verdict.add("O4", "an alert record stands more than once", id=alert_event_id, n=number)
-    for record in records:
-        alert, cause = record.alert, record.cause
-        kind = cause.WhichOneof("kind") or ""
-        told = getattr(cause, kind) if kind else ""
-        transition = alert_pb2.AlertTransition.Name(record.transition)
-        alert_id = identity(alert.rule.rule_id, alert.entity_key, alert.episode_key)
-        event_id = identity(alert_id, transition, str(alert.revision), kind, told)
-        if (alert.alert_id, record.alert_event_id) != (alert_id, event_id):
-            verdict.add("O4", "an alert record under another id", id=record.alert_event_id)
-        named = {evidence.event_id for evidence in alert.evidence}
-        named |= {cause.event_id} if kind == "event_id" else set()
-        if named - event_ids:
-            missing = sorted(named - event_ids)
-            verdict.add("O4", "evidence that is not on the log", id=alert_id, missing=missing)
-        if not told:
-            verdict.add("O4", "a transition without cause", id=record.alert_event_id)
-
-
-def _check_sequences(
-    records: Sequence[alert_pb2.AlertRecord], live: Live, verdict: Verdict
-) -> None:
-    by_alert: dict[str, list[alert_pb2.AlertRecord]] = {}
-    for record in records:
-        by_alert.setdefault(record.alert.alert_id, []).append(record)
-    for alert_id, thread in by_alert.items():
-        pairs = list(pairwise(record.transition for record in thread))
-        revisions = [record.alert.revision for record in thread]
-        legal = thread[0].transition == _RAISED and all(pair in LEGAL for pair in pairs)
-        if not legal or revisions != list(range(1, len(thread) + 1)):
-            verdict.add("O4", "not a course a thread can take", id=alert_id, revisions=revisions)
-        if alert_id not in live:
-            verdict.add("O4", "an alert that the state does not know", id=alert_id)
-        elif live[alert_id].alert != thread[-1].alert:
-            verdict.add("O4", "the thread is not as last published", id=alert_id)
-    for alert_id in live.keys() - by_alert.keys():
-        verdict.count("lost")
-        verdict.add("O4", "a thread of which no record was published", id=alert_id)

@@ -24,7 +24,7 @@ from integration_tests.judge.rules.threads import Threads
 from integration_tests.judge.sequence import History, in_order, walk
 from integration_tests.judge.subscribers import check_subscribers
 from integration_tests.judge.verdict import Verdict
-from integration_tests.judge.view import NOT_RECOMPUTED, check_view, slots_of
+from integration_tests.judge.view import NOT_RECOMPUTED, check_view
 
 NAMES: Sequence[str] = ("lost", "doubled")
 
@@ -54,7 +54,7 @@ def judge_log(log: RawLog, verdict: Verdict) -> Reference:
     """Judge what the stream made of a log: accounts, view, alerts. Return what it comes to."""
     history = walk(in_order(log), refused_on_its_word(log), check_body)
     check_accounting(log, history, verdict)
-    slots = slots_of(history)
+    slots = history.slots
     pictures = {entity_key: picture(slots, entity_key) for entity_key in slots.entities}
     check_view(log, slots, pictures, verdict)
     check_order_free(history, verdict)

@@ -11,13 +11,12 @@ from enum import Enum
 
 from integration_tests.judge.admission import Event, RefusedError, admit
 from integration_tests.judge.raw_log import CONTROL, EVENT_TOPICS, LogRecord, RawLog
+from integration_tests.judge.reference.slots import MatterSlots, Slots
 
 _RANKS = {topic: rank for rank, topic in enumerate((CONTROL, *EVENT_TOPICS))}
 
 Place = tuple[str, int, int]
 """Short topic name, partition, offset."""
-SlotKey = tuple[str, str, str, str]
-"""Entity key, matter id, source system, source record."""
 
 
 class Fate(Enum):
@@ -36,8 +35,8 @@ class History:
     fates: dict[Place, Fate] = field(default_factory=dict)
     reasons: dict[Place, str] = field(default_factory=dict)
     """Why a record belongs to the dead letters."""
-    held: dict[SlotKey, Event] = field(default_factory=dict)
-    """The event that holds in each slot in the end."""
+    slots: Slots = field(default_factory=Slots)
+    """What holds in each slot in the end."""
     steps: list[tuple[LogRecord, Event | None]] = field(default_factory=list)
     """Every record in the order in which it takes effect; with its event, where it is applied."""
 
@@ -50,11 +49,6 @@ class History:
 def place_of(record: LogRecord) -> Place:
     """Return where a record stands."""
     return record.topic, record.partition, record.offset
-
-
-def slot_key_of(event: Event) -> SlotKey:
-    """Return the slot of an event under its entity and matter."""
-    return (event.entity_key, event.matter_id, *event.slot)
 
 
 def in_order(log: RawLog) -> Iterator[LogRecord]:
@@ -88,7 +82,7 @@ def walk(
         place = place_of(record)
         try:
             event = _admitted(record, refused)
-            fate = _fate(history.held.get(slot_key_of(event)), event)
+            fate = _fate(history.slots, event)
             if fate is Fate.APPLIED and event.stands:
                 check(event)
         except RefusedError as error:
@@ -98,7 +92,7 @@ def walk(
             continue
         history.fates[place] = fate
         if fate is Fate.APPLIED:
-            history.held[slot_key_of(event)] = event
+            history.slots.put(event)
         history.steps.append((record, event if fate is Fate.APPLIED else None))
     return history
 
@@ -110,8 +104,14 @@ def _admitted(record: LogRecord, refused: Mapping[Place, str]) -> Event:
     return admit(record)
 
 
-def _fate(held: Event | None, event: Event) -> Fate:
-    if held is None or event.version > held.version:
+def _fate(slots: Slots, event: Event) -> Fate:
+    matter = slots.matters_of(event.entity_key).get(event.matter_id, MatterSlots())
+    held = matter.held.get(event.slot) or matter.summed.get(event.slot)
+    if held is None:
+        return Fate.APPLIED
+    if event.version > held.version:
+        if event.slot in matter.summed:
+            raise RefusedError("the matter overflowed, and this fact is summed already")
         return Fate.APPLIED
     if event.version < held.version:
         return Fate.SUPERSEDED

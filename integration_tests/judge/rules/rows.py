@@ -101,15 +101,21 @@ def control_of(record: LogRecord) -> ControlRecord | None:
         return None
 
 
-def first_bundle(log: RawLog) -> Bundle | None:
-    """Return the first bundle of a log: until it came, nothing was judged."""
+def all_bundles(log: RawLog) -> dict[int, Bundle]:
+    """Return version → bundle of everything that was ever published."""
     bundles = [
         bundle_of(control.rule_bundle)
         for record in log.records[CONTROL]
         if (control := control_of(record)) is not None
         and control.WhichOneof("kind") == "rule_bundle"
     ]
-    return min(bundles, key=lambda bundle: bundle.version, default=None)
+    return {bundle.version: bundle for bundle in bundles}
+
+
+def first_bundle(log: RawLog) -> Bundle | None:
+    """Return the first bundle of a log: until it came, nothing was judged."""
+    bundles = all_bundles(log)
+    return bundles[min(bundles)] if bundles else None
 
 
 def bundle_of(message: RuleBundle) -> Bundle:

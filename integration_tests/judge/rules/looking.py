@@ -63,6 +63,9 @@ def subjects(rule: Rule, picture: Picture, change: Change) -> list[str]:
         chosen = {change.matter_id} | {licence.matter_id for licence in picture.licences}
     elif matter.licence is None:
         chosen = {licence.matter_id for licence in picture.licences}
+        if change.licence_type_before:
+            # It was a licence until now: what was said of it has to be taken back.
+            chosen.add(change.matter_id)
     else:
         types = {matter.licence.licence_type} | ({change.licence_type_before} - {""})
         alike = {held.matter_id for held in picture.licences if held.licence_type in types}

@@ -37,6 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="leave out rows that passed already")
     parser.add_argument("--quick", action="store_true", help="the rounds of the fast set")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--no-page", action="store_true", help="leave the page of results alone")
     return parser.parse_args()
 
 
@@ -66,7 +67,8 @@ def main() -> int:
                 with given.results.open("a", encoding="utf-8") as file:
                     file.write(result.line() + "\n")
     say(table(results))
-    write_page(given.results)
+    if not given.no_page:
+        write_page(given.results)
     return 0 if all(result.ok for result in results) else 1
 
 

@@ -1,14 +1,31 @@
 """Rows of family A: crash and pause."""
 
+import signal
+
+from integration_tests.nemesis.deadly_step import KILLING, RAISING
 from integration_tests.nemesis.load import LoadShape
 from integration_tests.nemesis.plan import Plan, Row
 from integration_tests.nemesis.schedule import Strikes
 from integration_tests.nemesis.stage import READERS, WORKERS
 from services.local.system import INTAKES
+from services.streaming.exits import ExitCode
 
 MODULE = "integration_tests.nemesis"
 
+DEADLY = (f"{MODULE}.deadly_step",)
+
 CRASH_ROWS = (
+    Row(
+        "T01",
+        "valid events that meet a bug in the fold, which raises",
+        full=Plan(
+            (),
+            wrappers=dict.fromkeys(WORKERS, DEADLY),
+            worker_exits=frozenset({ExitCode.STEP_FAILED}),
+            load=LoadShape(deadly=(f"{RAISING}-1", f"{RAISING}-2")),
+            dead_letters=2,
+        ),
+    ),
     Row(
         "T02",
         "kill -9 of stream workers at random moments, two workers",
@@ -116,6 +133,17 @@ CRASH_ROWS = (
             load=LoadShape(events=5_000),
         ),
         missing="links are clogged by stopping the process at an end, not one by one",
+    ),
+    Row(
+        "T13",
+        "valid events that kill the process which folds them",
+        full=Plan(
+            (),
+            wrappers=dict.fromkeys(WORKERS, DEADLY),
+            worker_exits=frozenset({-signal.SIGSEGV}),
+            load=LoadShape(deadly=(f"{KILLING}-1", f"{KILLING}-2")),
+            dead_letters=2,
+        ),
     ),
     Row(
         "T14",

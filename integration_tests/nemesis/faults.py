@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import redis
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from integration_tests.nemesis.injections import INJECTIONS
+from integration_tests.nemesis.rebuild import lose_everything_but_the_record
 from integration_tests.nemesis.scene import FaultError, Scene
 from integration_tests.nemesis.schedule import Act
 from integration_tests.nemesis.stage import SERVER_SECONDS
@@ -149,8 +149,7 @@ def _lose_redis(scene: Scene, act: Act) -> None:
 
 def _kill_redis(scene: Scene, act: Act) -> None:
     """Kill Redis; it comes back with its snapshot, of whatever age."""
-    with redis.Redis.from_url(scene.stage.redis.url) as client:
-        client.save()
+    scene.stage.redis_client().save()
     time.sleep(act.duration_s / 2)
     scene.stage.redis.kill()
     time.sleep(act.duration_s / 2)
@@ -158,8 +157,7 @@ def _kill_redis(scene: Scene, act: Act) -> None:
 
 
 def _flush_redis(scene: Scene, _act: Act) -> None:
-    with redis.Redis.from_url(scene.stage.redis.url) as client:
-        client.flushall()
+    scene.stage.redis_client().flushall()
 
 
 def _cold_start(scene: Scene, act: Act) -> None:
@@ -223,6 +221,7 @@ FAULTS: dict[str, Callable[[Scene, Act], None]] = {
     "delete-group": _delete_group,
     "delete-stores": _delete_stores,
     "delete-index": _delete_index,
+    "lose-all-but-the-record": lose_everything_but_the_record,
     **INJECTIONS,
 }
 

@@ -71,6 +71,16 @@ INPUT_ROWS = (
         missing="such facts are not flagged as anomalies",
     ),
     Row(
+        "T50",
+        "the disk is full under a worker's local store, then has room again",
+        full=Plan(
+            (),
+            full_disks={"lifecycle-0": 3},
+            load=LoadShape(events=2_500),
+        ),
+        missing="the broker's disk, Redis' disk",
+    ),
+    Row(
         "T60",
         "a subscriber that stops reading beside 49 others",
         tests=(f"{WATCHES}::test_fifty_watches_with_one_stopped_have_no_gap_and_no_repeat",),
@@ -94,6 +104,21 @@ INPUT_ROWS = (
         "nine tenths of the events on one entity",
         full=Plan((), load=LoadShape(events=2_500, hot_share=0.9)),
         missing="the lag of the other partitions is not compared",
+    ),
+    Row(
+        "T80",
+        "everything lost but the record: local stores, changelog, Redis; rebuilt",
+        quick=Plan(
+            (), disaster=(Strikes("lose-all-but-the-record"),), load=LoadShape(events=1_000)
+        ),
+        full=Plan(
+            (),
+            disaster=(
+                Strikes("lose-all-but-the-record"),
+                Strikes("lose-all-but-the-record", ("killed",)),
+            ),
+            load=LoadShape(events=2_500),
+        ),
     ),
     Row(
         "T82",

@@ -57,6 +57,8 @@ class Plan:
     """The broker itself is struck."""
     deaths: Mapping[str, int] = field(default_factory=dict)
     """Worker → how often it dies at exact points of its units (`die_at`)."""
+    full_disks: Mapping[str, int] = field(default_factory=dict)
+    """Service → in how many of its lives its disk is full (`full_disk`)."""
     wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Child name → module with arguments that meddles with the service before it runs."""
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -64,8 +66,8 @@ class Plan:
     workers: tuple[str, ...] = WORKERS
     worker_exits: frozenset[int] = frozenset()
     """Exit codes of workers that are no finding in this row."""
-    expect: Callable[[Result], list[str]] | None = None
-    """Returns what else is wrong with a result."""
+    dead_letters: int | None = None
+    """How many dead letters there must be, where the row knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from integration_tests.system.support import wait_applied
 from services.contracts import topics
 from services.local.waiting import poll_until
 
-APPLIED_SECONDS = 180.0
+APPLIED_SECONDS = 300.0
 FRESH_SECONDS = 120.0
 
 

@@ -27,6 +27,9 @@ from services.local.redis import LocalRedis
 from services.local.run_directory import owned_run_directory
 from services.streaming.exits import ExitCode
 
+FULL_DISK = "integration_tests.nemesis.full_disk"
+DISK_BYTES = 256 << 10
+"""Largest file on a full disk: the local store of a partition soon wants more."""
 DIE_AT = "integration_tests.nemesis.die_at"
 KILLED = -9
 WORKER_EXITS = {
@@ -96,6 +99,9 @@ def _run_plan(
     for worker, deaths in plan.deaths.items():
         lives = str(directory.resolve() / f"{worker}.lives")
         wrappers[worker] = (DIE_AT, f"{result.seed}-{worker}", str(deaths), lives)
+    for name, count in plan.full_disks.items():
+        lives = str(directory.resolve() / f"{name}.lives")
+        wrappers[name] = (FULL_DISK, str(DISK_BYTES), str(count), lives)
     with LocalRedis(directory / "redis") as redis:
         prefix = f"{result.row.lower()}-{result.seed}-{directory.name[-6:]}."
         stage = Stage(
@@ -106,8 +112,9 @@ def _run_plan(
         died = result.exits.get(f"{worker} {KILLED}", 0)
         if died != deaths:
             result.findings.append(f"{worker} died {died} times, not {deaths}")
-    if plan.expect is not None:
-        result.findings += plan.expect(result)
+    found = result.counts.get("dead_letters")
+    if plan.dead_letters is not None and found != plan.dead_letters:
+        result.findings.append(f"{found} dead letters, not {plan.dead_letters}")
 
 
 def _run(

@@ -23,6 +23,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
+from redis import Redis
 
 from integration_tests.system.support import publish_rules
 from services.contracts import topics
@@ -243,6 +244,10 @@ class Stage:
         for thread in threads:
             thread.join(SERVER_SECONDS)
         return order
+
+    def redis_client(self) -> Redis:
+        """A client of the read model's server."""
+        return Redis.from_url(self.redis.url)
 
     def delete_store(self, name: str) -> None:
         """Delete what a service that is down keeps on disk."""

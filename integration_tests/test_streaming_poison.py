@@ -68,6 +68,22 @@ def test_record_that_ends_the_process_is_put_aside_at_its_third_death(
 
 
 @pytest.mark.timeout(300)
+def test_two_poisons_of_one_worker_are_both_put_aside(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """What one of them was found guilty of is not forgotten when the other kills the process."""
+    stream = make_stream(kafka_bootstrap, run_directory, settings={"session_timeout_s": 6.0})
+    for partition in (1, 8):
+        stream.send_one(stream.events[1], partition, b"poison", b"%d" % POISON)
+    with stream.worker("only", die_on=POISON, fault="delay_commits") as worker:
+        deaths = run_until_aside(stream, worker, KILLED, 2)
+        stream.wait_for_entries(0)
+    assert len(dead_letters(stream)) == 2
+    assert 6 <= deaths <= 8
+    stream.judge()
+
+
+@pytest.mark.timeout(300)
 def test_kills_at_random_moments_put_nothing_aside(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:

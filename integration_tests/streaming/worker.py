@@ -28,6 +28,7 @@ from services.streaming.consumer import EngineConsumer
 from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SideRecord, SourceRecord, UnitOutput
 from services.streaming.settings import EngineSettings
+from services.streaming.unit_of_work import PartitionProducer
 
 ARGUMENTS: dict[str, Any] = {}
 
@@ -158,11 +159,24 @@ def lead_without_metadata(engine: Engine) -> None:
     PartitionAssignor._get_copartitioned_groups = lambda *_: {}  # type: ignore[method-assign]
 
 
+def delay_commits(engine: Engine) -> None:
+    """Commit a unit of few records only after the steps of all other partitions had their turn."""
+    commit = PartitionProducer.commit
+
+    async def delayed(self: PartitionProducer, topics: Any) -> dict[str, int]:
+        if sum(len(records) for _, records in topics) <= 4:
+            await asyncio.sleep(1.0)
+        return await commit(self, topics)
+
+    PartitionProducer.commit = delayed  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[[Engine], None]] = {
     "delay_first_event_topic": delay_first_event_topic,
     "lose_a_chunk": lose_a_chunk,
     "assign_round_robin": assign_round_robin,
     "lead_without_metadata": lead_without_metadata,
+    "delay_commits": delay_commits,
 }
 
 

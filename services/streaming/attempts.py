@@ -4,8 +4,9 @@ A record that kills the process (a crash in native code, memory, recursion, an e
 watchdog ends) or on which the step raises would be read again by the next process, and kill it too,
 for ever. So before the step runs, a small file of the partition names the first record and how many
 there are, and it is cleared as soon as the step returns: a death anywhere else, in a commit or in
-the network, never counts. It is written without a sync: what the kernel took survives the process.
-A file that a power failure tore is told by its checksum and counts as empty.
+the network, never counts. Only that of a record put aside stays until its unit is committed.
+It is written without a sync: what the kernel took survives the process. A file that a power failure
+tore is told by its checksum and counts as empty.
 
 All steps of a process run in one thread, so at most one try is written down at any moment.
 """
@@ -14,7 +15,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.streaming.exits import ExitCode
@@ -25,7 +26,7 @@ DEATHS_MAX = 3
 """Deaths on one record run alone, none of its tries having succeeded, that put it aside."""
 
 BLAMED_EXITS = frozenset({ExitCode.STEP_FAILED, ExitCode.WATCHDOG, ExitCode.UNIT_TIMEOUT})
-"""Exits that speak against the record being tried; any other one clears the file on its way."""
+"""Exits that speak against the record being tried; any other one is no death of it."""
 
 _HEAD = struct.Struct(">IHIqHH")
 """Checksum of the rest, deaths, span, offset, lengths of topic and owner."""
@@ -76,8 +77,10 @@ class AttemptJournal:
 
     def begin(self, attempt: Attempt) -> None:
         """Write what is tried now. Returns when the kernel has it."""
-        if self._seal.closed:
-            return
+        if not self._seal.closed:
+            self._write(attempt)
+
+    def _write(self, attempt: Attempt) -> None:
         deaths = min(attempt.deaths, _ALONE - 1) | (_ALONE if attempt.alone else 0)
         topic = attempt.topic.encode()
         sizes = (len(topic), len(self._owner))
@@ -87,6 +90,14 @@ class AttemptJournal:
     def succeed(self) -> None:
         """Forget the try: the business did its part."""
         os.pwrite(self._file, _NOTHING, 0)
+
+    def absolve(self) -> None:
+        """Let the try under way count for nothing; earlier deaths of its record stay known."""
+        left = self.left()
+        if left is None or not left.alone or left.deaths == 0:
+            self.succeed()
+        else:
+            self._write(replace(left, deaths=left.deaths - 1))
 
     def fail(self) -> None:
         """Keep the try, and let nobody begin another one: the process ends because of this one."""
@@ -104,14 +115,14 @@ class Seal:
         self.closed = False
 
     def absolve(self, code: ExitCode, journals: Iterable[AttemptJournal]) -> None:
-        """Forget what is being tried, unless the process ends with a code that speaks against it.
+        """Let what is being tried count for nothing, unless the exit's code speaks against it.
 
         A fenced worker, say, ends from the event loop, whatever its step is doing at that moment.
         """
         self.closed = True
         if code not in BLAMED_EXITS:
             for journal in journals:
-                journal.succeed()
+                journal.absolve()
 
 
 class Suspicion:

@@ -274,6 +274,8 @@ class Partition:
         meta_offset = offsets[self._topics.changelog]
         with self._timed("local"):
             self.store.apply(prepared, Position(meta_offset + 1, meta_offset))
+        if self._suspicion.suspects:  # one of them may have been put aside just now
+            self._journal.succeed()
         self.health.totals.wrote(self._topics.changelog, len(changelog) + 1)
         self._meta = meta
         self._account(consumed)
@@ -295,7 +297,7 @@ class Partition:
                 f"step raised on {len(records)} records of partition {self.number}, "
                 f"{first.topic}@{first.offset} to {last.topic}@{last.offset}: {error!r}",
             ) from error
-        self._journal.succeed()
+        self._forget_try(first)
         return output, size
 
     def _run_or_refuse(self, records: Sequence[SourceRecord], view: UnitStore) -> UnitOutput:
@@ -328,8 +330,17 @@ class Partition:
         except Exception as error:
             self._journal.fail()
             raise EngineError(ExitCode.STEP_FAILED, f"local_index raised: {error!r}") from error
-        self._journal.succeed()
+        self._forget_try(first)
         return prepared
+
+    def _forget_try(self, first: SourceRecord) -> None:
+        """Forget a try that succeeded; that of a record put aside only when its unit is committed.
+
+        Else another partition's poison, killing the process in between, would let this record start
+        again at no death: two of them could keep each other from ever being put aside.
+        """
+        if self._suspicion.deaths(first) < DEATHS_MAX:
+            self._journal.succeed()
 
     def _ask_holds(self) -> bool:
         try:

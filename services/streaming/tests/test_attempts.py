@@ -94,6 +94,18 @@ def test_exit_for_another_reason_speaks_against_no_record(
     assert open_journal("id/8").left() is None
 
 
+@pytest.mark.parametrize("deaths", [1, 3])
+def test_exit_for_another_reason_leaves_earlier_deaths_known(
+    open_journal: Open, deaths: int
+) -> None:
+    """The try it interrupts counts for nothing; those that killed before it still do."""
+    seal = Seal()
+    journal = open_journal(seal=seal)
+    journal.begin(Attempt("events", 41, 7, deaths, alone=True))
+    seal.absolve(ExitCode.FENCED, [journal])
+    assert Suspicion(open_journal().left(), {}).deaths(record(41)) == deaths
+
+
 def test_record_that_failed_is_the_only_one_blamed(tmp_path: Path) -> None:
     """Between a step that raised and the exit, the thread may begin another partition's step."""
     seal = Seal()

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.streaming.attempts import AttemptJournal, Seal
+from services.streaming.attempts import Attempt, AttemptJournal, Seal
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import PHASES, EngineHealth
 from services.streaming.interface import (
@@ -82,11 +82,13 @@ class RememberingProducer:
     def __init__(self) -> None:
         self.transactions: list[dict[str, list[tuple[bytes | None, bytes, Any]]]] = []
         self.offset = 0
+        self.before_commit: Callable[[], None] = lambda: None
 
     async def commit(
         self, topics: Sequence[tuple[str, Sequence[tuple[bytes | None, bytes, Any]]]]
     ) -> dict[str, int]:
         """Remember, and number the records as one log would."""
+        self.before_commit()
         self.transactions.append({topic: list(records) for topic, records in topics})
         self.offset += 100
         return {topic: self.offset for topic, _ in topics}
@@ -397,3 +399,21 @@ async def test_units_with_large_output_get_smaller_and_recover(make: Make) -> No
     assert sizes[1] == 15
     assert sizes[-2] == 64
     assert sum(sizes) == 300
+
+
+async def test_record_put_aside_is_remembered_until_its_unit_is_committed(make: Make) -> None:
+    """A process that dies in between puts it aside again at once, instead of trying it anew."""
+
+    def die(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+        raise AssertionError("a record put aside is not given to the step")
+
+    partition, step, producer = make(die)
+    journal = partition._journal
+    journal.begin(Attempt("events", 0, 1, 2, alone=True))
+    partition.restored()
+    seen: list[Attempt | None] = []
+    producer.before_commit = lambda: seen.append(journal.left())
+    await work(partition, events(0, [10]))
+    assert step.calls == [["refused events0 after 3"]]
+    assert seen == [Attempt("events", 0, 1, 3, alone=True)]
+    assert journal.left() is None

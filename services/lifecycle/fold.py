@@ -30,8 +30,11 @@ from services.lifecycle.local_index import list_prefix
 from services.lifecycle.timeline import slot_hash
 from services.lifecycle.working_set import WorkingSet
 
-_STANDING_KINDS = frozenset({"registration", "licence", "listing", "exit", "suspension"})
-"""Kinds of matters whose effect is not bound to the day of a fact."""
+_STANDING_FAMILY = "registration"
+"""The family whose facts hold until others end them: no day bounds what they bear on.
+
+Asked of the record and not of its matter: of what kind a matter is follows from all of its facts.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,8 @@ def fold_event(working: WorkingSet, decoded: DecodedEvent, offset: int, day_of: 
     change = replace(kept, sums=new.sums)
     link_changed = _bring_up_to_date(working, matter, old, change, kept)
     _write_stubs(working, matter, pushed)
-    kinds = {c.view.digest.kind for c in (old, new) if c.view is not None}
-    return Folded(Verdict.APPLIED, tuple(sorted(days)), bool(kinds & _STANDING_KINDS), link_changed)
+    standing = decoded.family.name == _STANDING_FAMILY
+    return Folded(Verdict.APPLIED, tuple(sorted(days)), standing, link_changed)
 
 
 def _judge(

@@ -85,7 +85,7 @@ class Change:
     withdrawn: bool
     """Whether the event took a fact back or moved it away."""
     standing: bool
-    """Whether the matter is one whose effect is not bound to its day (a licence, a listing, a
+    """Whether the fact is one whose effect is not bound to its day (of a licence, a listing, a
     registration): every later fact day is then looked at, whatever the rule's window."""
     event_type_before: str = ""
     """The event type that a corrected record had before; empty: none stood."""

@@ -10,8 +10,8 @@ from integration_tests.judge.reference.entity import SHOWN_ELSEWHERE, Matter, Pi
 from integration_tests.judge.reference.licences import NO_END
 from integration_tests.judge.rules.rows import Rule
 
-STANDING_KINDS = frozenset({"registration", "licence", "listing", "exit", "suspension"})
-"""Kinds of matters whose effect is not bound to the day of a fact."""
+STANDING_FAMILY = "registration"
+"""Family of the facts whose effect is not bound to their day, whatever else their matter holds."""
 
 DAY_COUNTERS: Mapping[str, int] = MappingProxyType(
     {

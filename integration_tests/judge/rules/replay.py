@@ -8,7 +8,7 @@ from integration_tests.judge.raw_log import CONTROL, LogRecord
 from integration_tests.judge.reference.entity import Matter, Picture, assembled, matter_of
 from integration_tests.judge.reference.facts import civil_day, schemes
 from integration_tests.judge.reference.slots import Slots
-from integration_tests.judge.rules.looking import STANDING_KINDS, Change, anchors_of, subjects
+from integration_tests.judge.rules.looking import STANDING_FAMILY, Change, anchors_of, subjects
 from integration_tests.judge.rules.rows import Bundle, Rule, bundle_of, control_of, in_force
 from integration_tests.judge.rules.threads import Look, Threads
 from integration_tests.judge.sequence import History
@@ -129,11 +129,10 @@ def _change(
         # No day bounds what a licence of another type means.
         for matter in (before, after):
             days |= set() if matter is None else {fact.day for fact in matter.facts}
-    kinds = {matter.course.kind for matter in (before, after) if matter is not None}
     return Change(
         matter_id=event.matter_id,
         days=tuple(sorted(days)),
-        standing=bool(kinds & STANDING_KINDS),
+        standing=event.family == STANDING_FAMILY,
         licence_type_before=type_before,
     )
 

@@ -213,6 +213,16 @@ def test_alert_of_a_licence_is_withdrawn_with_it_though_its_matter_holds_other_f
     assert not _open(bench)
 
 
+def test_end_of_a_licence_bears_on_later_days_whatever_else_its_matter_holds() -> None:
+    """A matter that began as a penalty case is still a licence to what is said of the licence."""
+    published = example("penalties", "penalty_published")
+    case = prepared(published, record="p", matter="test/l1", day=1)
+    facts = [case, _visit(12), _licence("licence_revoked", 5)]
+    for events in permutations(facts):
+        bench = _fed(*events, day=40)
+        assert (TRADING, "matter:test/l1:2026-01-06") in _open(bench)
+
+
 def test_warning_of_the_last_day_is_over_when_the_business_is_struck_off() -> None:
     """Nobody renews the licence of a business that ceased; taken back, the warning stands again."""
     bench = _fed(_licence("licence_granted", -300, until=20), day=0)

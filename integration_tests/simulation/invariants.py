@@ -85,9 +85,10 @@ def _equals_a_fold_of_the_compacted_record(
 def _equals_other_interleaving(world: World, number: int, once: Replayed) -> Iterator[str]:
     """Topics delayed against each other give the same view and the same open threads.
 
-    But for threads that were ever resolved: whether a rule's `resolved_when` holds is asked as of
-    the moment at which an event is judged, so an event that comes after the replacing licence has
-    lapsed opens the old thread again, and one that comes before does not.
+    But for threads that were ever resolved, or over when they were first found: whether a rule's
+    `resolved_when` holds is asked as of the moment at which an event is judged, so an event that
+    comes after the replacing licence has lapsed opens the thread, and one that comes before does
+    not.
     """
     if world.bundles > 1 or not world.patient:
         return  # which rules judge a record, and how old it is then, follows from when it came
@@ -97,6 +98,7 @@ def _equals_other_interleaving(world: World, number: int, once: Replayed) -> Ite
         if mine.get(entity) != others.get(entity):
             yield f"{entity} differs in another interleaving"
     reopenable = _once_resolved(once) | _once_resolved(other)
+    reopenable |= once.over_when_found | other.over_when_found
     for alert in sorted(_open_alerts(once.state) ^ _open_alerts(other.state)):
         if alert not in reopenable:
             yield f"alert {alert} is open in one interleaving only"

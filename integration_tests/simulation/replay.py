@@ -5,14 +5,19 @@ in the topic, rank of the topic, offset.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
+from unittest.mock import patch
 
 from market_supervision.control.v1.control_pb2 import ControlRecord
+from market_supervision.lifecycle.v1 import state_pb2
 
 from integration_tests.simulation.broker import ENGINE_TOPICS
 from integration_tests.simulation.store import LocalStore
 from integration_tests.simulation.worker import make_step
+from services.lifecycle.alerting import ThreadChange
+from services.lifecycle.rules.evaluation import _Judgement
 from services.streaming.interface import SideRecord, SourceRecord
 from services.streaming.store import PartitionStore, Position
 from services.streaming.unit_store import UnitStore
@@ -31,6 +36,9 @@ class Replayed:
     side: list[SideRecord] = field(default_factory=list)
 
     state: dict[bytes, bytes] = field(default_factory=dict)
+    over_when_found: set[tuple[str, str, str]] = field(default_factory=set)
+    """Rule, entity and episode of what held, but was resolved already when it was first seen: no
+    thread tells of it."""
 
     def on(self, topic: str) -> list[SideRecord]:
         """What was written to a topic, in order."""
@@ -54,8 +62,14 @@ def replay(records: Iterable[SourceRecord]) -> Replayed:
 
     As the engine does: one record a unit until the step has rules to judge by.
     """
-    result, step = Replayed(), make_step()
-    waiting, stream_time_ms = list(records), 0
+    result = Replayed()
+    with _noting_what_is_over(result.over_when_found):
+        _fold(list(records), result)
+    return result
+
+
+def _fold(waiting: list[SourceRecord], result: Replayed) -> None:
+    step, stream_time_ms = make_step(), 0
     while waiting:
         view = UnitStore(cast("PartitionStore", result.store), step.local_index)
         unit = waiting[: 1 if step.holds(view) else UNIT_RECORDS]
@@ -71,7 +85,25 @@ def replay(records: Iterable[SourceRecord]) -> Replayed:
         result.store.apply(batch, Position())
         result.state.update(output.changelog)
         result.side.extend(output.side)
-    return result
+
+
+@contextmanager
+def _noting_what_is_over(noted: set[tuple[str, str, str]]) -> Iterator[None]:
+    def noting(
+        self: _Judgement,
+        key: str,
+        thread: state_pb2.AlertThread | None,
+        found: list[int],
+        *,
+        resolved: bool,
+    ) -> ThreadChange | None:
+        if found and resolved:
+            noted.add((self.rule.row.id, self.view.entity.entity_key, key))
+        return judged(self, key, thread, found, resolved=resolved)
+
+    judged = _Judgement._judged
+    with patch.object(_Judgement, "_judged", noting):
+        yield
 
 
 def _keyed(

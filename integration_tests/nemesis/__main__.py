@@ -4,10 +4,13 @@ import argparse
 import logging
 import random
 import sys
+import time
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from integration_tests.nemesis.bound_tests import run_tests
 from integration_tests.nemesis.catalogue import CATALOGUE
 from integration_tests.nemesis.plan import Result, Row
 from integration_tests.nemesis.report import passed_already, table, write_page
@@ -15,6 +18,7 @@ from integration_tests.nemesis.round import run_round
 from services.local.errors import AlreadyRunningError
 from services.local.kafka import LocalKafka
 from services.local.run_directory import owned_run_directory, remove_abandoned
+from services.runtime import clock
 
 HOME = Path(".run/chaos")
 BROKERS, ROUNDS = HOME / "brokers", HOME / "rounds"
@@ -53,6 +57,7 @@ def main() -> int:
         rows = [row for row in rows if row.number not in done]
     say(f"seed {seed}; rows {', '.join(row.number for row in rows)}")
     remove_abandoned_runs()
+    rows = [row for row in rows if row.chaos or row.tests]
     results: list[Result] = []
     with ExitStack() as stack:
         directory = BROKERS / uuid.uuid4().hex[:8]
@@ -60,9 +65,11 @@ def main() -> int:
         broker = stack.enter_context(LocalKafka(directory / "kafka"))
         for row in rows:
             for number in range(given.rounds):
-                result = _round(row, seed + number, broker, quick=given.quick)
-                if result is None:
+                # Tests have no seed: they are run once.
+                tests = row.tests if number == 0 else ()
+                if row.chaos is None and not tests:
                     continue
+                result = _round(row, seed + number, broker, tests, quick=given.quick)
                 results.append(result)
                 with given.results.open("a", encoding="utf-8") as file:
                     file.write(result.line() + "\n")
@@ -72,13 +79,21 @@ def main() -> int:
     return 0 if all(result.ok for result in results) else 1
 
 
-def _round(row: Row, seed: int, broker: LocalKafka, *, quick: bool) -> Result | None:
+def _round(row: Row, seed: int, broker: LocalKafka, tests: Sequence[str], *, quick: bool) -> Result:
+    """Run a round of a row, if it has any, and the tests it is bound to."""
     plan = row.quick if quick and row.quick is not None else row.chaos
-    if plan is None:
-        return None
     say(f"{row.number} seed {seed}: {row.title}")
-    directory = ROUNDS / f"{row.number}-{seed}-{uuid.uuid4().hex[:6]}"
-    result = run_round(row.number, seed, plan, broker=broker, directory=directory, say=say)
+    if plan is None:
+        result = Result(row.number, seed, clock.utc_now().date().isoformat())
+    else:
+        directory = ROUNDS / f"{row.number}-{seed}-{uuid.uuid4().hex[:6]}"
+        result = run_round(row.number, seed, plan, broker=broker, directory=directory, say=say)
+    if tests:
+        began = time.monotonic()
+        run_tests(tests, result, broker.bootstrap_servers)
+        result.seconds = round(result.seconds + time.monotonic() - began, 1)
+        result.ok = not result.findings
+        say(f"  {result.tests} tests passed")
     say(f"  {'passed' if result.ok else 'FAILED'} in {result.seconds} s, exits {result.exits}")
     if not result.ok:
         for finding in result.findings[:20]:

@@ -61,6 +61,18 @@ CRASH_ROWS = (
         ),
     ),
     Row(
+        "T05b",
+        "three nodes: kill -9 of the leader of a partition, then of the controllers' leader",
+        full=Plan(
+            (
+                Strikes("kill-leader", ("",), 2, (4.0, 6.0), (1.0, 3.0)),
+                Strikes("kill-controller", ("",), 1, (2.0, 4.0), (1.0, 3.0)),
+            ),
+            three_nodes=True,
+            load=LoadShape(events=4_000),
+        ),
+    ),
+    Row(
         "T06",
         "kill -9 of Redis, which comes back empty",
         quick=Plan((Strikes("lose-redis", ("",), 1, (4.0, 6.0), (0.5, 2.0)),)),

@@ -14,6 +14,7 @@ from contextlib import suppress
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from integration_tests.nemesis.cluster_faults import CLUSTER_FAULTS
 from integration_tests.nemesis.injections import INJECTIONS
 from integration_tests.nemesis.rebuild import lose_everything_but_the_record
 from integration_tests.nemesis.scene import FaultError, Scene
@@ -222,6 +223,7 @@ FAULTS: dict[str, Callable[[Scene, Act], None]] = {
     "delete-stores": _delete_stores,
     "delete-index": _delete_index,
     "lose-all-but-the-record": lose_everything_but_the_record,
+    **CLUSTER_FAULTS,
     **INJECTIONS,
 }
 

@@ -18,6 +18,8 @@ class Result:
 
     row: str
     seed: int
+    date: str = ""
+    """Day of the round, in UTC."""
     ok: bool = False
     events: int = 0
     lost: int = 0
@@ -35,6 +37,9 @@ class Result:
     """How often subscribers connected."""
     counts: dict[str, int] = field(default_factory=dict)
     checks: dict[str, str] = field(default_factory=dict)
+    """Check of the judge → `passed`, the number of its findings, or why it was not made."""
+    tests: int = 0
+    """How many tests bound to the row passed."""
     findings: list[str] = field(default_factory=list)
     kept: str = ""
     """Run directory of a failed round."""
@@ -55,6 +60,8 @@ class Plan:
     load: LoadShape = field(default_factory=LoadShape)
     own_broker: bool = False
     """The broker itself is struck."""
+    three_nodes: bool = False
+    """The round has a cluster of three nodes of its own instead of the broker of all rounds."""
     deaths: Mapping[str, int] = field(default_factory=dict)
     """Worker → how often it dies at exact points of its units (`die_at`)."""
     full_disks: Mapping[str, int] = field(default_factory=dict)
@@ -99,7 +106,7 @@ class Row:
     full: Plan | Experiment | None = None
     """A round of the full set; None: the quick one."""
     tests: tuple[str, ...] = ()
-    """Node ids of tests that show the row, or a part of it."""
+    """Node ids of tests that show the row, or a part of it; run with it."""
     missing: str = ""
     """What of the row is not shown, and why."""
 

@@ -5,6 +5,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from integration_tests.judge.evidence import Evidence
@@ -23,8 +24,10 @@ from integration_tests.nemesis.stage import Stage
 from integration_tests.nemesis.submissions import draw_submissions
 from integration_tests.system.support import alert_records
 from services.local.kafka import LocalKafka
+from services.local.kafka_cluster import LocalKafkaCluster
 from services.local.redis import LocalRedis
 from services.local.run_directory import owned_run_directory
+from services.runtime import clock
 from services.streaming.exits import ExitCode
 
 FULL_DISK = "integration_tests.nemesis.full_disk"
@@ -61,7 +64,7 @@ def run_round(
     ``broker``: a node that this round may kill, or the address of one that it may not. Whatever
     goes wrong is a finding of the result; nothing is raised.
     """
-    result = Result(row, seed)
+    result = Result(row, seed, clock.utc_now().date().isoformat())
     began = time.monotonic()
     bootstrap = broker if isinstance(broker, str) else broker.bootstrap_servers
     try:
@@ -70,7 +73,12 @@ def run_round(
                 form.run(Setting(seed, bootstrap, directory, say), result)
             else:
                 mortal = broker if isinstance(broker, LocalKafka) and form.own_broker else None
-                _run_plan(form, bootstrap, mortal, directory, result, say)
+                with ExitStack() as stack:
+                    cluster = None
+                    if form.three_nodes:
+                        cluster = stack.enter_context(LocalKafkaCluster(directory / "kafka"))
+                        bootstrap = cluster.bootstrap_servers
+                    _run_plan(form, bootstrap, mortal, cluster, directory, result, say)
     except Exception as error:  # noqa: BLE001  a round that cannot be finished has failed
         result.findings.append(f"{type(error).__name__}: {error}")
         (directory / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
@@ -87,6 +95,7 @@ def _run_plan(
     plan: Plan,
     bootstrap: str,
     mortal: LocalKafka | None,
+    cluster: LocalKafkaCluster | None,
     directory: Path,
     result: Result,
     say: Say,
@@ -105,7 +114,7 @@ def _run_plan(
     with LocalRedis(directory / "redis") as redis:
         prefix = f"{result.row.lower()}-{result.seed}-{directory.name[-6:]}."
         stage = Stage(
-            directory, bootstrap, redis, mortal, prefix, plan.workers, wrappers, plan.extra
+            directory, bootstrap, redis, mortal, cluster, prefix, plan.workers, wrappers, plan.extra
         )
         _run(stage, plan, acts, disaster, result)
     for worker, deaths in plan.deaths.items():

@@ -30,6 +30,7 @@ from services.contracts import topics
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.local.errors import ChildFailedError
 from services.local.kafka import LocalKafka
+from services.local.kafka_cluster import LocalKafkaCluster
 from services.local.redis import LocalRedis
 from services.local.supervisor import Child, ChildExit, RestartPolicy
 from services.local.system import INTAKES, LocalSystem
@@ -81,6 +82,8 @@ class Stage:
     redis: LocalRedis
     kafka: LocalKafka | None
     """The broker, where this round may kill it."""
+    cluster: LocalKafkaCluster | None
+    """The nodes, where this round has a cluster of its own."""
     prefix: str
     workers: tuple[str, ...] = WORKERS
     wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)

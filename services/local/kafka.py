@@ -5,7 +5,9 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,6 +28,7 @@ STOP_GRACE_SECONDS = 20.0
 READY_POLL_SECONDS = 0.1
 METADATA_TIMEOUT_MS = 2_000
 START_ATTEMPTS = 3
+ONLY_NODE = 1
 
 RECORD_BATCH_BYTES_MAX = 2 * 1024 * 1024
 """Room for a dead letter that wraps a source record of 1 MiB with its headers and reasons."""
@@ -34,7 +37,6 @@ LOG4J_CONFIGURATION = Path(__file__).with_name("log4j2.properties")
 
 SETTINGS = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "inter.broker.listener.name": "CLIENT",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -66,6 +68,24 @@ SETTINGS = {
 }
 
 
+PORT_NAMES = ("client", "controller")
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Which node of a cluster a node is, and what all nodes of it agree upon."""
+
+    node_id: int
+    cluster_id: str
+    ports: Mapping[str, int]
+    """By the names of `PORT_NAMES`; the others know them, so that they can never change."""
+    voters: str
+    """Every controller: `id@host:port`, separated by commas."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What differs from a node alone."""
+    heap_mebibytes: int = HEAP_MEBIBYTES
+
+
 class LocalKafka:
     """Starts and stops the node; the data directory may be used again after any kind of end.
 
@@ -73,10 +93,20 @@ class LocalKafka:
     broker's log. Only one process may use it at a time (the caller sees to that).
     """
 
-    def __init__(self, data_directory: Path, *, java: Path | None = None) -> None:
-        """Describe the node; nothing is started. ``java``: a launcher, default the machine's."""
+    def __init__(
+        self,
+        data_directory: Path,
+        *,
+        java: Path | None = None,
+        membership: Membership | None = None,
+    ) -> None:
+        """Describe the node; nothing is started. ``java``: a launcher, default the machine's.
+
+        Without ``membership`` it is a cluster of its own, at ports that it chooses and remembers.
+        """
         self.data_directory = data_directory.resolve()
         self._java = java
+        self._membership = membership
         self._process: ManagedProcess | None = None
         self._port = 0
 
@@ -100,23 +130,39 @@ class LocalKafka:
         A node left running by an earlier, crashed run is ended first. Raises StartError with the
         end of the broker's log, DownloadError when the jars cannot be had.
         """
+        for attempt in range(1, START_ATTEMPTS + 1):
+            self.launch()
+            try:
+                self.wait_ready(timeout_seconds)
+            except StartError:
+                # Somebody may have taken the port between choosing and binding: choose again.
+                if "Address already in use" not in self._log_tail() or attempt == START_ATTEMPTS:
+                    raise
+            else:
+                break
+        return self.bootstrap_servers
+
+    def launch(self) -> None:
+        """Start the node and do not wait: one of several becomes ready only with the others."""
         self.data_directory.mkdir(parents=True, exist_ok=True)
         end_orphan(self.data_directory / "kafka.pid", STOP_GRACE_SECONDS)
         java = [str(self._java or find_java())]
         java += ["-cp", ":".join(str(jar) for jar in class_path())]
-        for attempt in range(1, START_ATTEMPTS + 1):
-            configuration = self._configure()
-            self._format(java, configuration)
-            self._process = self._launch(java, configuration)
-            if self._wait_until_ready(timeout_seconds):
-                break
-            tail = self._log_tail()
-            self._process.stop(0)
-            # Somebody may have taken the port between choosing and binding: choose again.
-            if "Address already in use" not in tail or attempt == START_ATTEMPTS:
-                message = f"the broker did not become ready; end of its log:\n{tail}"
-                raise StartError(message)
-        return self.bootstrap_servers
+        configuration = self._configure()
+        self._format(java, configuration)
+        self._process = self._launch(java, configuration)
+
+    def wait_ready(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
+        """Wait until the node answers and counts itself alive; else end it, raise StartError."""
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline and self.running():
+            if answers_metadata(self.bootstrap_servers, self._node_id):
+                return
+            time.sleep(READY_POLL_SECONDS)
+        tail = self._log_tail()
+        self._started().stop(0)
+        message = f"the broker did not become ready; end of its log:\n{tail}"
+        raise StartError(message)
 
     def stop(self) -> None:
         """Shut the node down cleanly; after 20 s by force. No error if it does not run."""
@@ -147,16 +193,28 @@ class LocalKafka:
             raise StartError(message)
         return self._process
 
+    @property
+    def _node_id(self) -> int:
+        return self._membership.node_id if self._membership else ONLY_NODE
+
     def _configure(self) -> Path:
-        ports = remembered_ports(self.data_directory / "ports.json", ("client", "controller"))
+        member = self._membership
+        ports = (
+            member.ports
+            if member
+            else remembered_ports(self.data_directory / "ports.json", PORT_NAMES)
+        )
         self._port = ports["client"]
         listeners = ",".join(f"{name.upper()}://{LOOPBACK}:{port}" for name, port in ports.items())
         settings = SETTINGS | {
             "log.dirs": str(self.data_directory / "log"),
             "listeners": listeners,
             "advertised.listeners": f"CLIENT://{self.bootstrap_servers}",
-            "controller.quorum.voters": f"1@{LOOPBACK}:{ports['controller']}",
+            "node.id": str(self._node_id),
+            "controller.quorum.voters": f"{ONLY_NODE}@{LOOPBACK}:{ports['controller']}",
         }
+        if member:
+            settings |= {"controller.quorum.voters": member.voters, **member.settings}
         file = self.data_directory / "server.properties"
         lines = [f"{name}={value}\n" for name, value in settings.items()]
         file.write_text("".join(lines), encoding="utf-8")
@@ -165,11 +223,7 @@ class LocalKafka:
     def _format(self, java: list[str], configuration: Path) -> None:
         if (self.data_directory / "log" / "meta.properties").exists():
             return
-        # The cluster id is a UUID in base64url without padding: 22 characters. One that begins with
-        # a dash would be taken for an option.
-        cluster_id = "-"
-        while cluster_id.startswith("-"):
-            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = self._membership.cluster_id if self._membership else new_cluster_id()
         command = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         answer = subprocess.run(
             [*command, "-t", cluster_id, "-c", str(configuration)],
@@ -187,7 +241,7 @@ class LocalKafka:
     def _launch(self, java: list[str], configuration: Path) -> ManagedProcess:
         logs = self.data_directory / "logs"
         options = [
-            f"-Xmx{HEAP_MEBIBYTES}m",
+            f"-Xmx{self._membership.heap_mebibytes if self._membership else HEAP_MEBIBYTES}m",
             "-XX:+UseG1GC",
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={LOG4J_CONFIGURATION}",
@@ -202,14 +256,6 @@ class LocalKafka:
         process.start()
         return process
 
-    def _wait_until_ready(self, timeout_seconds: float) -> bool:
-        deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline and self.running():
-            if answers_metadata(self.bootstrap_servers):
-                return True
-            time.sleep(READY_POLL_SECONDS)
-        return False
-
     def _log_tail(self, lines: int = 30) -> str:
         texts = []
         for name in ("output.log", "broker.log"):
@@ -219,8 +265,16 @@ class LocalKafka:
         return "\n".join(texts)
 
 
-def answers_metadata(bootstrap_servers: str) -> bool:
-    """Return whether a broker there answers a metadata request and counts itself alive."""
+def new_cluster_id() -> str:
+    """Return a UUID in base64url without padding: 22 characters."""
+    cluster_id = "-"
+    while cluster_id.startswith("-"):  # it would be taken for an option
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return cluster_id
+
+
+def answers_metadata(bootstrap_servers: str, node_id: int) -> bool:
+    """Return whether a broker there answers a metadata request, and the node counts as alive."""
     host, _, port = bootstrap_servers.partition(":")
     try:
         socket.create_connection((host, int(port)), timeout=METADATA_TIMEOUT_MS / 1000).close()
@@ -239,4 +293,4 @@ def answers_metadata(bootstrap_servers: str) -> bool:
     finally:
         admin.close()
     # A node that is still starting is registered, but fenced.
-    return any(not broker["is_fenced"] for broker in brokers)
+    return any(each["broker_id"] == node_id and not each["is_fenced"] for each in brokers)

@@ -24,6 +24,7 @@ from services.local.waiting import poll_until
 
 NODES = (1, 2, 3)
 HEAP_MEBIBYTES = 256
+START_SECONDS = 240.0
 CLUSTER_FILE = "cluster.json"
 SETTINGS = {
     "default.replication.factor": "3",
@@ -33,6 +34,13 @@ SETTINGS = {
     "transaction.state.log.min.isr": "2",
     "share.coordinator.state.topic.replication.factor": "3",
     "share.coordinator.state.topic.min.isr": "2",
+    # All three share one machine: a node that waits for a processor is not to be taken for dead,
+    # or leaders change without end. A dead one is replaced after so many milliseconds.
+    "broker.session.timeout.ms": "9000",
+    "broker.heartbeat.interval.ms": "1500",
+    "controller.quorum.fetch.timeout.ms": "8000",
+    "controller.quorum.election.timeout.ms": "4000",
+    "controller.quorum.request.timeout.ms": "8000",
 }
 """What differs from a node alone."""
 
@@ -76,8 +84,8 @@ class LocalKafkaCluster:
             list(threads.map(LocalKafka.stop, self.nodes.values()))
 
     def __enter__(self) -> Self:
-        """Start the nodes."""
-        self.start()
+        """Start the nodes; three at once on a busy machine take their time."""
+        self.start(START_SECONDS)
         return self
 
     def __exit__(

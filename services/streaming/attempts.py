@@ -13,12 +13,13 @@ All steps of a process run in one thread, so at most one try is written down at 
 
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.streaming.exits import ExitCode
+from services.streaming.exits import EngineError, ExitCode
 from services.streaming.interface import SourceRecord
 from services.streaming.meta import Applied
 
@@ -77,31 +78,39 @@ class AttemptJournal:
 
     def begin(self, attempt: Attempt) -> None:
         """Write what is tried now. Returns when the kernel has it."""
-        if not self._seal.closed:
-            self._write(attempt)
+        with self._seal.lock:
+            if not self._seal.closed:
+                self._write(attempt)
 
     def _write(self, attempt: Attempt) -> None:
         deaths = min(attempt.deaths, _ALONE - 1) | (_ALONE if attempt.alone else 0)
         topic = attempt.topic.encode()
         sizes = (len(topic), len(self._owner))
         rest = _HEAD.pack(0, deaths, attempt.span, attempt.offset, *sizes)[4:] + topic + self._owner
-        os.pwrite(self._file, zlib.crc32(rest).to_bytes(4, "big") + rest, 0)
+        self._put(zlib.crc32(rest).to_bytes(4, "big") + rest)
 
     def succeed(self) -> None:
         """Forget the try: the business did its part."""
-        os.pwrite(self._file, _NOTHING, 0)
+        self._put(_NOTHING)
+
+    def _put(self, data: bytes) -> None:
+        try:
+            os.pwrite(self._file, data, 0)
+        except OSError as error:
+            raise EngineError(ExitCode.LOCAL_DISK_FAILED, f"attempt journal: {error}") from error
 
     def absolve(self) -> None:
         """Let the try under way count for nothing; earlier deaths of its record stay known."""
         left = self.left()
         if left is None or not left.alone or left.deaths == 0:
-            self.succeed()
+            self._put(_NOTHING)
         else:
             self._write(replace(left, deaths=left.deaths - 1))
 
     def fail(self) -> None:
         """Keep the try, and let nobody begin another one: the process ends because of this one."""
-        self._seal.closed = True
+        with self._seal.lock:
+            self._seal.closed = True
 
     def close(self) -> None:
         """Close the file."""
@@ -113,16 +122,18 @@ class Seal:
 
     def __init__(self) -> None:
         self.closed = False
+        self.lock = threading.Lock()
 
     def absolve(self, code: ExitCode, journals: Iterable[AttemptJournal]) -> None:
         """Let what is being tried count for nothing, unless the exit's code speaks against it.
 
         A fenced worker, say, ends from the event loop, whatever its step is doing at that moment.
         """
-        self.closed = True
-        if code not in BLAMED_EXITS:
-            for journal in journals:
-                journal.absolve()
+        with self.lock:
+            self.closed = True
+            if code not in BLAMED_EXITS:
+                for journal in journals:
+                    journal.absolve()
 
 
 class Suspicion:

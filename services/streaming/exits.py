@@ -50,6 +50,9 @@ class ExitCode(enum.IntEnum):
     """A transaction could not be written or committed; its outcome is settled by the next owner."""
     RECORD_WITHOUT_STATE = 84
     """A guarded topic holds records of a partition whose state is empty: they would come twice."""
+    LOCAL_DISK_FAILED = 86
+    """A local store or journal could not be read or written (disk full, I/O error, damage). Nothing
+    speaks against the record that was being tried; 85 is kept for a state of another version."""
 
 
 class EngineError(Exception):

@@ -25,7 +25,7 @@ from services.streaming.meta import META_KEY, Meta, encode
 from services.streaming.pacing import Pacer
 from services.streaming.rebuilding import Rebuilding
 from services.streaming.settings import EngineSettings
-from services.streaming.store import PartitionStore, Position, Prepared
+from services.streaming.store import PartitionStore, Position, Prepared, StoreFailedError
 from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
 from services.streaming.unit_size import UnitSize
 from services.streaming.unit_store import UnitStore
@@ -290,6 +290,8 @@ class Partition:
                 output = self._run_or_refuse(records, view)
             size = check_output(output, len(records), self._settings.record_bytes)
             _check_staged(output, view)
+        except StoreFailedError:
+            raise
         except Exception as error:
             self._journal.fail()
             raise EngineError(
@@ -327,6 +329,8 @@ class Partition:
                 prepared = self.store.prepare(
                     [*output.changelog.items(), (META_KEY, meta_value)], self.step.local_index
                 )
+        except StoreFailedError:
+            raise
         except Exception as error:
             self._journal.fail()
             raise EngineError(ExitCode.STEP_FAILED, f"local_index raised: {error!r}") from error
@@ -345,6 +349,8 @@ class Partition:
     def _ask_holds(self) -> bool:
         try:
             return self.step.holds(UnitStore(self.store, self.step.local_index))
+        except StoreFailedError:
+            raise
         except Exception as error:
             raise EngineError(ExitCode.STEP_FAILED, f"holds raised: {error!r}") from error
 
@@ -355,6 +361,8 @@ class Partition:
         try:
             # The one place where the machine's clock enters the log, as a record.
             return self.step.tick(stream_time_ms, now_ms(), view)
+        except StoreFailedError:
+            raise
         except Exception as error:
             raise EngineError(ExitCode.STEP_FAILED, f"tick raised: {error!r}") from error
 

@@ -24,6 +24,7 @@ from rocksdict import (
 )
 
 from services.runtime.logging import get_logger
+from services.streaming.exits import EngineError, ExitCode
 from services.streaming.meta import META_KEY, RESERVED_PREFIX, Meta, decode
 
 log = get_logger(__name__)
@@ -41,7 +42,14 @@ class StoreLockedError(Exception):
     """Another process has this partition's directory open (本地库被占用)."""
 
 
-class StoreDamagedError(Exception):
+class StoreFailedError(EngineError):
+    """The disk under the store failed or is full (本地库读写失败); no record is to blame."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ExitCode.LOCAL_DISK_FAILED, message)
+
+
+class StoreDamagedError(StoreFailedError):
     """The store cannot be read (本地库损坏); it is marked, and made anew when it is opened next."""
 
 
@@ -122,7 +130,7 @@ class PartitionStore:
         try:
             value: bytes | None = self._db.get(key)
         except Exception as error:
-            self._mark_if_damaged(error)
+            self._tell_failed_disk(error)
             raise
         return value
 
@@ -133,7 +141,7 @@ class PartitionStore:
         try:
             values: Any = self._db.get(list[Any](keys))
         except Exception as error:
-            self._mark_if_damaged(error)
+            self._tell_failed_disk(error)
             raise
         return list(values)
 
@@ -147,7 +155,7 @@ class PartitionStore:
         try:
             yield from self._scan(prefix, start, reverse=reverse)
         except Exception as error:
-            self._mark_if_damaged(error)
+            self._tell_failed_disk(error)
             raise
 
     def _scan(
@@ -209,7 +217,7 @@ class PartitionStore:
         try:
             self._db.write(prepared.batch)
         except Exception as error:
-            self._mark_if_damaged(error)
+            self._tell_failed_disk(error)
             raise
         self.position = position
         if prepared.meta_value is not None:
@@ -230,7 +238,7 @@ class PartitionStore:
         try:
             self._db.flush()
         except Exception as error:
-            self._mark_if_damaged(error)
+            self._tell_failed_disk(error)
             raise
         self._db.close()
 
@@ -239,15 +247,20 @@ class PartitionStore:
         """Beside the directory: it goes last, when all of the damaged store is gone."""
         return self.path.with_name(f"{self.path.name}.damaged")
 
-    def _mark_if_damaged(self, error: Exception) -> None:
-        """Leave a mark for the next start, and raise, if RocksDB says that its files are damaged.
+    def _tell_failed_disk(self, error: Exception) -> None:
+        """Raise RocksDB's own statuses as failures of the disk.
 
-        Such damage may show long after opening, and at the same record at every start.
+        If RocksDB says that its files are damaged, a mark is left for the next start: such damage
+        may show long after opening, and at the same record at every start. What rocksdict raises
+        of a wrong argument has a type of its own and remains what it is.
         """
+        if type(error) is not Exception:
+            return
         if str(error).startswith(_DAMAGE):
             self._mark.touch()
             message = f"local store {self.path} is damaged, it is read anew at the next start"
             raise StoreDamagedError(f"{message}: {error}") from error
+        raise StoreFailedError(f"local store {self.path}: {error}") from error
 
     def _open(self) -> Rdict:
         if self._mark.exists():

@@ -24,7 +24,7 @@ from services.streaming.meta import META_KEY, Applied, Meta, decode
 from services.streaming.pacing import Pacer
 from services.streaming.partition import Backlog, Delivery, Partition, Topics
 from services.streaming.settings import EngineSettings
-from services.streaming.store import PartitionStore, StoreOptions
+from services.streaming.store import PartitionStore, StoreFailedError, StoreOptions
 from services.streaming.unit_of_work import PartitionProducer
 from services.streaming.watchdog import Watch
 
@@ -417,3 +417,20 @@ async def test_record_put_aside_is_remembered_until_its_unit_is_committed(make: 
     assert step.calls == [["refused events0 after 3"]]
     assert seen == [Attempt("events", 0, 1, 3, alone=True)]
     assert journal.left() is None
+
+
+async def test_disk_that_fails_in_a_step_speaks_against_no_record(
+    make: Make, tmp_path: Path
+) -> None:
+    """Else the third start on a full disk would put a good record aside, and then the next one."""
+
+    def read(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+        raise StoreFailedError("local store: IO error: No space left on device")
+
+    partition, _, _ = make(read)
+    with pytest.raises(StoreFailedError) as failure:
+        await work(partition, events(0, [10]))
+    seal = partition._journal._seal
+    assert not seal.closed
+    seal.absolve(failure.value.code, [partition._journal])
+    assert partition._journal.left() is None

@@ -3,15 +3,18 @@
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rocksdict import Options, Rdict
 
+from services.streaming.exits import ExitCode
 from services.streaming.meta import META_KEY, Applied, Meta, encode
 from services.streaming.store import (
     PartitionStore,
     Position,
     StoreDamagedError,
+    StoreFailedError,
     StoreLockedError,
     StoreOptions,
 )
@@ -160,6 +163,28 @@ def test_store_found_damaged_while_read_is_made_anew_at_the_next_start(
     assert list(again.scan(b"")) == []
     again.close()
     assert [found.name for found in path.parent.iterdir()] == ["p"]
+
+
+def test_disk_that_fails_is_told_from_a_wrong_argument(
+    tmp_path: Path, options: StoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk has an exit code of its own; a key that is no bytes is the step's defect."""
+    store = PartitionStore(tmp_path / "p", options, "a/0")
+    with pytest.raises(KeyError):
+        store.get(cast("bytes", {}))
+
+    class Full:
+        def write(self, _: object) -> None:
+            raise Exception("IO error: No space left on device")  # noqa: TRY002  as rocksdict does
+
+    prepared = store.prepare([(b"k", b"v")], lambda *_: ())
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_db", Full())
+        with pytest.raises(StoreFailedError) as failure:
+            store.apply(prepared, Position(1, 0))
+    assert failure.value.code == ExitCode.LOCAL_DISK_FAILED
+    assert store.position == Position()
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ import pytest
 from integration_tests.nemesis.bound_tests import run_tests
 from integration_tests.nemesis.catalogue import CATALOGUE
 from integration_tests.nemesis.faults import FAULTS
+from integration_tests.nemesis.load import LoadShape
 from integration_tests.nemesis.plan import Plan, Result
-from integration_tests.nemesis.report import passed_already, read_results, write_page
+from integration_tests.nemesis.report import other_view, passed_already, read_results, write_page
 from integration_tests.nemesis.schedule import schedule
+from integration_tests.nemesis.shaping import content_of, shaped
+from integration_tests.nemesis.submissions import draw_submissions
 
 PLANS = [
     (row.number, plan)
@@ -52,6 +55,29 @@ def test_line_of_an_earlier_release_is_read(tmp_path: Path) -> None:
     file = tmp_path / "results.jsonl"
     file.write_text(json.dumps(line) + "\n")
     assert read_results(file)[0].tests == 0
+
+
+def test_round_of_the_same_events_that_comes_to_another_view_is_found() -> None:
+    """Rounds that failed, of other events or without any say nothing."""
+    result = Result("T03", 7, content="a", digest_after="x")
+    agreeing = Result("T02", 7, ok=True, content="a", digest_after="x")
+    others = [
+        Result("T05", 7, ok=True, content="b", digest_after="y"),
+        Result("T06", 7, ok=False, content="a", digest_after="y"),
+    ]
+    assert not other_view(result, [agreeing, *others])
+    differing = Result("T08", 7, ok=True, content="a", digest_after="y")
+    assert other_view(result, [agreeing, differing]).startswith("T08 came to another view")
+    assert not other_view(Result("T22", 7), [Result("T31", 7, ok=True)])
+
+
+def test_content_is_that_of_the_events_in_any_order_without_the_deadly_ones() -> None:
+    """What comes to nothing or comes late does not change it; what is left out does."""
+    items = draw_submissions(7, 0)
+    content = content_of(items, ())
+    late = LoadShape(late_share=0.1, deadly=("deadly-1",))
+    assert content_of(shaped(items, late, 7), late.deadly) == content
+    assert content_of(items[1:], ()) != content
 
 
 def test_page_shows_failures_and_what_was_not_run(tmp_path: Path) -> None:

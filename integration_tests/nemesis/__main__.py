@@ -13,7 +13,13 @@ from pathlib import Path
 from integration_tests.nemesis.bound_tests import run_tests
 from integration_tests.nemesis.catalogue import CATALOGUE
 from integration_tests.nemesis.plan import Result, Row
-from integration_tests.nemesis.report import passed_already, table, write_page
+from integration_tests.nemesis.report import (
+    other_view,
+    passed_already,
+    read_results,
+    table,
+    write_page,
+)
 from integration_tests.nemesis.round import run_round
 from services.local.errors import AlreadyRunningError
 from services.local.kafka import LocalKafka
@@ -70,6 +76,9 @@ def main() -> int:
                 if row.chaos is None and not tests:
                     continue
                 result = _round(row, seed + number, broker, tests, quick=given.quick)
+                if differing := other_view(result, read_results(given.results)):
+                    result.findings.append(differing)
+                _tell(result)
                 results.append(result)
                 with given.results.open("a", encoding="utf-8") as file:
                     file.write(result.line() + "\n")
@@ -92,15 +101,18 @@ def _round(row: Row, seed: int, broker: LocalKafka, tests: Sequence[str], *, qui
         began = time.monotonic()
         run_tests(tests, result, broker.bootstrap_servers)
         result.seconds = round(result.seconds + time.monotonic() - began, 1)
-        result.ok = not result.findings
         say(f"  {result.tests} tests passed")
+    return result
+
+
+def _tell(result: Result) -> None:
+    result.ok = not result.findings
     say(f"  {'passed' if result.ok else 'FAILED'} in {result.seconds} s, exits {result.exits}")
     if not result.ok:
         for finding in result.findings[:20]:
             say(f"    {finding}")
         say(f"    kept: {result.kept}")
-        say(f'    again: make chaos ARGS="--rows {row.number} --seed {seed}"')
-    return result
+        say(f'    again: make chaos ARGS="--rows {result.row} --seed {result.seed}"')
 
 
 def remove_abandoned_runs() -> None:

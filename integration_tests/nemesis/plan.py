@@ -26,6 +26,8 @@ class Result:
     doubled: int = 0
     alerts: int = 0
     seconds: float = 0.0
+    content: str = ""
+    """Digest of what was submitted; empty of an experiment."""
     digest_before: str = ""
     digest_after: str = ""
     acts: list[str] = field(default_factory=list)

@@ -3,23 +3,22 @@
 import shutil
 import time
 import traceback
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from integration_tests.judge.evidence import Evidence
 from integration_tests.judge.judgement import judge
+from integration_tests.nemesis.accounts import KILLED, account
 from integration_tests.nemesis.evidence_dump import dump_topics
 from integration_tests.nemesis.faults import strike
 from integration_tests.nemesis.load import Load
 from integration_tests.nemesis.plan import Experiment, Plan, Result, Say, Setting
-from integration_tests.nemesis.readers import ForgetfulSubscriber
 from integration_tests.nemesis.rest import wait_rest
 from integration_tests.nemesis.scene import FaultError, Scene
 from integration_tests.nemesis.schedule import Act, schedule
 from integration_tests.nemesis.settled import settled_digest
-from integration_tests.nemesis.shaping import shaped
+from integration_tests.nemesis.shaping import content_of, shaped
 from integration_tests.nemesis.stage import Stage
 from integration_tests.nemesis.submissions import draw_submissions
 from integration_tests.system.support import alert_records
@@ -28,26 +27,11 @@ from services.local.kafka_cluster import LocalKafkaCluster
 from services.local.redis import LocalRedis
 from services.local.run_directory import owned_run_directory
 from services.runtime import clock
-from services.streaming.exits import ExitCode
 
 FULL_DISK = "integration_tests.nemesis.full_disk"
 DISK_BYTES = 256 << 10
 """Largest file on a full disk: the local store of a partition soon wants more."""
 DIE_AT = "integration_tests.nemesis.die_at"
-KILLED = -9
-WORKER_EXITS = {
-    KILLED,
-    ExitCode.FENCED,
-    ExitCode.UNASSIGNED,
-    ExitCode.TOPICS_UNUSABLE,
-    ExitCode.RECOVERY_FAILED,
-    ExitCode.UNIT_TIMEOUT,
-    ExitCode.DELIVERY_FAILED,
-    ExitCode.COMMIT_FAILED,
-}
-"""Ends by which a worker repairs itself; any other is a finding."""
-SERVICE_EXITS = {KILLED, 1}
-"""An intake, the projection and the query side end with 1 when what they need is not there."""
 
 
 def run_round(
@@ -130,6 +114,7 @@ def _run(
     stage: Stage, plan: Plan, acts: Sequence[Act], disaster: Sequence[Act], result: Result
 ) -> None:
     items = shaped(draw_submissions(result.seed, plan.load.events), plan.load, result.seed)
+    result.content = content_of(items, plan.load.deadly)
     load: Load | None = None
     with stage:
         load = Load(stage, items, plan.load, result.seed, stage.directory / "clients")
@@ -154,7 +139,7 @@ def _run(
             raise
         finally:
             load.stop()
-            _account(stage, load, plan, result)
+            account(stage, load, plan, result)
         if result.findings:
             dump_topics(stage.bootstrap, stage.directory / "topics")
 
@@ -197,33 +182,3 @@ def _judge(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
 
 def _alert_ids(bootstrap: str) -> list[str]:
     return sorted(record.alert_event_id for record in alert_records(bootstrap))
-
-
-def _account(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
-    exits = Counter((end.name, end.exit_code) for end in stage.exits)
-    result.exits = {f"{name} {code}": count for (name, code), count in sorted(exits.items())}
-    for name, code in exits:
-        worker = name.startswith("lifecycle")
-        allowed = WORKER_EXITS | plan.worker_exits if worker else SERVICE_EXITS
-        if code not in allowed:
-            result.findings.append(f"{name} ended with {code}")
-    answers = Counter({f"client {code}": n for code, n in load.tally.codes.items()})
-    for querier in load.queriers:
-        answers.update({f"querier {code}": n for code, n in querier.answers.items()})
-    result.answers = dict(sorted(answers.items()))
-    result.findings += load.violations
-    result.connections = sum(each.connections for each in load.subscribers)
-    result.findings += _forgotten(load)
-
-
-def _forgotten(load: Load) -> list[str]:
-    """What a forgetful subscriber lacks, or has that nobody else has."""
-    others = [set(s.records) for s in load.subscribers if not isinstance(s, ForgetfulSubscriber)]
-    found = []
-    for subscriber in load.subscribers:
-        if isinstance(subscriber, ForgetfulSubscriber) and others:
-            everything = set[str]().union(*others)
-            if set(subscriber.records) != everything:
-                differing = sorted(set(subscriber.records) ^ everything)[:5]
-                found.append(f"{subscriber.name} and the others differ: {differing}")
-    return found

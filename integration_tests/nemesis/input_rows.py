@@ -3,6 +3,7 @@
 from integration_tests.nemesis.load import LoadShape
 from integration_tests.nemesis.plan import Plan, Row
 from integration_tests.nemesis.schedule import Strikes
+from services.streaming.exits import ExitCode
 
 LIMITS = "integration_tests/intake/test_intake_limits.py"
 PIPELINE = "services/intake/tests/test_pipeline.py"
@@ -76,6 +77,8 @@ INPUT_ROWS = (
         full=Plan(
             (),
             full_disks={"lifecycle-0": 3},
+            worker_exits=frozenset({ExitCode.LOCAL_DISK_FAILED}),
+            dead_letters=0,
             load=LoadShape(events=2_500),
         ),
         missing="the broker's disk, Redis' disk",

@@ -16,7 +16,7 @@ RECORD_WITHDRAWN = "record_withdrawn"
 RECORD_MOVED = "record_moved"
 """Type name of a record that says its fact now stands under another entity or matter."""
 
-_ARMS_BY_DISPOSITION = {
+_ARMS_BY_DISPOSITION: dict[int, str] = {
     DISPOSITION_WITHDRAWN: RECORD_WITHDRAWN,
     DISPOSITION_MOVED: RECORD_MOVED,
 }
@@ -149,9 +149,13 @@ def event_type_of(event: FamilyEvent) -> EventType:
     A withdrawn or moved record never goes by its arm, so that nobody who selects by type takes it
     for a new fact. Raises ValueError for an asserted event without a body.
     """
-    arm = _ARMS_BY_DISPOSITION.get(event.envelope.disposition) or arm_of(event)
-    family = family_of(event)
-    if arm is None:
+    return event_type_as(family_of(event), arm_of(event), event.envelope.disposition)
+
+
+def event_type_as(family: Family, arm: str | None, disposition: int) -> EventType:
+    """Return the same from what an event says of itself."""
+    announced = _ARMS_BY_DISPOSITION.get(disposition, arm)
+    if announced is None:
         message = f"an asserted {family.name} event has no body"
         raise ValueError(message)
-    return _BY_ARM[family.name, arm]
+    return _BY_ARM[family.name, announced]

@@ -57,7 +57,9 @@ def check_canonical(value: str) -> str:
     """
     if not value:
         raise IdentifierError(value, Label("不能为空", "must not be empty"))
-    if any(character.isspace() or not character.isprintable() for character in value):
+    # Of all blanks only the space is printable; asked of the whole text, this costs a tenth of
+    # asking each character.
+    if " " in value or not value.isprintable():
         raise IdentifierError(
             value,
             Label("不得含空白或控制字符", "must not contain blanks or control characters"),

@@ -7,7 +7,13 @@ from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts import state_keys
 from services.lifecycle.alerting import ThreadChange
-from services.lifecycle.local_index import OPEN_ALERTS, list_prefix
+from services.lifecycle.folding.encoding import encoded
+from services.lifecycle.local_index import (
+    OPEN_ALERTS,
+    alert_reference,
+    list_prefix,
+    open_alert_order,
+)
 from services.lifecycle.working_set import WorkingSet
 from services.streaming.interface import SideRecord
 
@@ -19,6 +25,7 @@ def write_threads(
 ) -> list[SideRecord]:
     """Write changed threads and return their records for the alerts topic."""
     records: list[SideRecord] = []
+    prefix = list_prefix(entity_key, OPEN_ALERTS)
     opened = 0
     changed = False
     for change in changes:
@@ -26,12 +33,15 @@ def write_threads(
         key = state_keys.alert_thread(entity_key, alert.alert_id)
         before = working.read(key, state_pb2.AlertThread)
         was_open = before is not None and before.alert.state == alert_pb2.ALERT_STATE_OPEN
-        opened += int(alert.state == alert_pb2.ALERT_STATE_OPEN) - int(was_open)
+        is_open = alert.state == alert_pb2.ALERT_STATE_OPEN
+        opened += int(is_open) - int(was_open)
         working.put(key, change.thread)
+        if is_open or was_open:
+            reference = encoded(alert_reference(alert)) if is_open else None
+            working.put_local(prefix, open_alert_order(alert), reference)
         changed = True
         if change.record is not None:
-            value = change.record.SerializeToString(deterministic=True)
-            records.append(SideRecord(topic, entity_key.encode(), value))
+            records.append(SideRecord(topic, entity_key.encode(), encoded(change.record)))
     if changed:
         _refresh(working, entity_key, opened)
     return records
@@ -40,8 +50,7 @@ def write_threads(
 def _refresh(working: WorkingSet, entity_key: str, opened: int) -> None:
     entity = working.change(state_keys.entity_state(entity_key), state_pb2.EntityState)
     entity.entity_key = entity_key
-    working.stage()
-    found = working.store.scan(list_prefix(entity_key, OPEN_ALERTS), limit=OPEN_ALERTS_MAX)
+    found = working.scan(list_prefix(entity_key, OPEN_ALERTS), limit=OPEN_ALERTS_MAX)
     references = [state_pb2.AlertReference.FromString(value) for _key, value in found]
     del entity.open_alerts[:]
     entity.open_alerts.extend(references)

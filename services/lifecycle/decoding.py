@@ -1,6 +1,6 @@
 """From a record of an event topic to an event that may be folded, or the reason why not. Pure."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 from market_supervision.common.v1.envelope_pb2 import (
@@ -10,10 +10,10 @@ from market_supervision.common.v1.envelope_pb2 import (
     EventEnvelope,
 )
 
-from services.contracts.families import Family, FamilyEvent
+from services.contracts import state_keys
+from services.contracts.families import BODY_ONEOF, FAMILIES, Family, FamilyEvent
 from services.contracts.identifiers import (
     IdentifierError,
-    canonical_key,
     check_canonical,
     parse_matter_id,
 )
@@ -35,14 +35,42 @@ _SHOWN_CHARACTERS = 200
 _DISPOSITIONS = frozenset({DISPOSITION_ASSERTED, DISPOSITION_WITHDRAWN, DISPOSITION_MOVED})
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedEvent:
-    """An event fit to be folded."""
+class DecodedEvent(NamedTuple):
+    """An event fit to be folded, with what everybody asks of it read once."""
 
     family: Family
     event: FamilyEvent
+    envelope: EventEnvelope
+    arm: str | None
+    """None of a record taken back."""
     entity_key: str
+    matter_id: str
+    event_time_ms: int
     payload_hash: bytes
+    entity_state_key: bytes
+    """Key of the entity's state."""
+    matter_key: bytes
+    """Key of the matter's state."""
+
+    @classmethod
+    def of(
+        cls, family: Family, event: FamilyEvent, entity_key: str, payload_hash: bytes
+    ) -> "DecodedEvent":
+        """Read what is asked; ValueError for a time that is none."""
+        envelope = event.envelope
+        matter_id = envelope.matter_id
+        return cls(
+            family,
+            event,
+            envelope,
+            event.WhichOneof("body"),
+            entity_key,
+            matter_id,
+            envelope.event_time.ToMilliseconds(),
+            payload_hash,
+            state_keys.entity_state(entity_key),
+            state_keys.matter_state(entity_key, matter_id),
+        )
 
 
 def decode(record: SourceRecord, family: Family) -> DecodedEvent:
@@ -64,10 +92,10 @@ def decode(record: SourceRecord, family: Family) -> DecodedEvent:
     try:
         entity_key = _guard(record, family, event)
         _guard_amounts(event)
+        return DecodedEvent.of(family, event, entity_key, _payload_hash(record, event))
     except (ValueError, OverflowError) as error:
         shown = str(error)[:_SHOWN_CHARACTERS]
         raise content_error("value", shown, f"内容超出可处理范围({shown})") from error
-    return DecodedEvent(family, event, entity_key, _payload_hash(record, event))
 
 
 def _guard(record: SourceRecord, family: Family, event: FamilyEvent) -> str:
@@ -95,8 +123,9 @@ def _guard_event_time(envelope: EventEnvelope) -> None:
     if not envelope.HasField("event_time"):
         raise _invalid("envelope.event_time", "", "missing", "缺少发生时间")
     low, high = _EVENT_SECONDS
-    if not low <= envelope.event_time.seconds < high or envelope.event_time.nanos >= 10**9:
-        seconds = envelope.event_time.seconds
+    time = envelope.event_time
+    seconds = time.seconds
+    if not low <= seconds < high or time.nanos >= 10**9:
         raise content_error(
             "envelope.event_time",
             f"{seconds} s since 1970 is not a moment of the years 1900 to 2299",
@@ -106,30 +135,46 @@ def _guard_event_time(envelope: EventEnvelope) -> None:
 
 def _guard_identifiers(envelope: EventEnvelope) -> str:
     """The canonical entity key."""
-    entity_key = canonical_key(envelope.entity_key)
+    key, matter_id = envelope.entity_key, envelope.matter_id
+    scheme, value = key.scheme, key.value
+    entity_key = f"{scheme}:{value}"
     source_key = f"{envelope.source_system}|{envelope.source_record_id}|{envelope.event_id}"
-    for identifier in (entity_key, envelope.matter_id, source_key):
+    for identifier in (entity_key, matter_id, source_key):
         if len(identifier.encode()) > IDENTIFIER_BYTES_MAX:
             raise _invalid("identifier", identifier, "too long", "标识过长")
     try:
-        check_canonical(envelope.entity_key.scheme)
-        check_canonical(envelope.entity_key.value)
-        parse_matter_id(envelope.matter_id)
-        check_canonical(envelope.matter_id)
+        check_canonical(scheme)
+        check_canonical(value)
+        parse_matter_id(matter_id)
+        check_canonical(matter_id)
     except IdentifierError as error:
         en, zh = str(error)[:_SHOWN_CHARACTERS], error.reason.zh[:_SHOWN_CHARACTERS]
         raise InvalidEventError("IDENTIFIER_INVALID", en, zh) from error
     return entity_key
 
 
+_AMOUNTS: dict[str, dict[str, tuple[str, ...]]] = {
+    family.message_class.DESCRIPTOR.full_name: {
+        arm.name: tuple(
+            field.name for field in arm.message_type.fields if field.name.endswith("amount_fen")
+        )
+        for arm in family.message_class.DESCRIPTOR.oneofs_by_name[BODY_ONEOF].fields
+        if arm.message_type is not None
+    }
+    for family in FAMILIES
+}
+"""Event message → arm → fields that hold an amount in fen."""
+
+
 def _guard_amounts(event: FamilyEvent) -> None:
     arm = event.WhichOneof("body")
     if arm is None:
         return
-    for field, value in getattr(event, arm).ListFields():
-        if field.name.endswith("amount_fen") and not 0 <= value <= AMOUNT_FEN_MAX:
+    for name in _AMOUNTS[event.DESCRIPTOR.full_name][arm]:
+        value = getattr(getattr(event, arm), name)
+        if not 0 <= value <= AMOUNT_FEN_MAX:
             en = f"{value} is not from 0 to {AMOUNT_FEN_MAX}"
-            raise content_error(field.name, en, f"{value}不在0至{AMOUNT_FEN_MAX}之间")
+            raise content_error(name, en, f"{value}不在0至{AMOUNT_FEN_MAX}之间")
 
 
 def _payload_hash(record: SourceRecord, event: FamilyEvent) -> bytes:

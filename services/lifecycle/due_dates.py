@@ -79,7 +79,6 @@ def fire(
     when everything was yielded; `is_done` tells. Consume the iterator whole.
     """
     cursor = working.change(cursor_key(scheme), state_pb2.DueCursor)
-    working.stage()
     while cursor.day_done < today and budget > 0:
         day = cursor.day_done + 1
         for anchor, offset, prefix, key in _entries(working, scheme, day, waits, cursor.resume_key):
@@ -122,7 +121,7 @@ def _entries(
                 continue
             started, start = True, resume[len(mark) :]
         while True:
-            page = list(working.store.scan(prefix, start=start, limit=FIRED_MAX + 1))
+            page = list(working.scan(prefix, start=start, limit=FIRED_MAX + 1))
             for key, _value in page[:FIRED_MAX]:
                 yield anchor, offset, prefix, key
             if len(page) <= FIRED_MAX:

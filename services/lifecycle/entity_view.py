@@ -80,20 +80,17 @@ class WorkingView:
             shown: Sequence[M] = getattr(entity, name)
             return shown
         if name not in self._lists:
-            self.working.stage()
             prefix = list_prefix(self.entity_key, name)
-            found = self.working.store.scan(prefix, reverse=True, limit=LIST_ENTRIES_MAX)
+            found = self.working.scan(prefix, reverse=True, limit=LIST_ENTRIES_MAX)
             self._lists[name] = [kind.FromString(value) for _key, value in found]
         entries: Sequence[M] = self._lists[name]
         return entries
 
     def open_episodes_of(self, rule_id: str, matter_id: str) -> list[str]:
         """Episode keys of a rule's open alerts of a matter."""
-        self.working.stage()
         named = f"{rule_id}|{matter_episode(matter_id)}".encode()
-        found = self.working.store.scan(
-            list_prefix(self.entity_key, OPEN_ALERTS) + named, limit=OPEN_EPISODES_MAX
-        )
+        prefix = list_prefix(self.entity_key, OPEN_ALERTS)
+        found = self.working.scan(prefix, named, limit=OPEN_EPISODES_MAX)
         references = [state_pb2.AlertReference.FromString(value) for _key, value in found]
         # The id of another matter may begin with this one.
         return [held.episode_key for held in references if held.matter_id == matter_id]

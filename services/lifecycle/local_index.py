@@ -10,18 +10,19 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from google.protobuf.message import Message
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts import state_keys
 from services.lifecycle.folding.contribution import Contribution, DayOf, contribution_of
+from services.lifecycle.folding.encoding import encoded
 
 OPEN_ALERTS = "open_alerts"
 _CACHE_ENTRIES = 2_048
 _CACHE_BYTES_MAX = 32 << 20
 """Bytes of the matters by which the cache is keyed."""
 _DAY_BIAS = 1 << 31
+_NO_DATES: frozenset[tuple[bytes, bytes]] = frozenset()
 
 ZoneOf = Callable[[str], DayOf]
 """Entity key → the function that gives its civil days."""
@@ -37,10 +38,18 @@ def due_prefix(scheme: str, day: int) -> bytes:
     return f"\x01d|{scheme}|".encode() + struct.pack(">I", day + _DAY_BIAS) + b"|"
 
 
-def due_key(entity_key: str, matter_id: str, anchor: str, day: int) -> bytes:
-    """Key of one date of one matter."""
+def due_keys(
+    entity_key: str, matter_id: str, contribution: Contribution
+) -> frozenset[tuple[bytes, bytes]]:
+    """Keys of the dates of one matter, each as its day's prefix and the rest."""
+    view = contribution.view
+    if view is None or not view.anchors:
+        return _NO_DATES
     scheme = entity_key.partition(":")[0]
-    return due_prefix(scheme, day) + f"{entity_key}|{matter_id}|{anchor}".encode()
+    return frozenset(
+        (due_prefix(scheme, day), f"{entity_key}|{matter_id}|{anchor}".encode())
+        for anchor, day in view.anchors
+    )
 
 
 def parse_due_key(key: bytes, prefix: bytes) -> tuple[str, str, str]:
@@ -60,8 +69,17 @@ def alert_reference(alert: alert_pb2.Alert) -> state_pb2.AlertReference:
     )
 
 
+def open_alert_order(alert: alert_pb2.Alert) -> bytes:
+    """Where an open alert stands among those of its entity."""
+    return f"{alert.rule.rule_id}|{alert.episode_key}|{alert.alert_id}".encode()
+
+
 class LocalIndex:
-    """Derives the local-only keys of changelog records; remembers what it derived last."""
+    """Derives the local-only keys of changelog records; remembers what it derived last.
+
+    Live, the step knows them already (`fold`, `alert_threads`) and hands them over; recovery has
+    the records alone.
+    """
 
     def __init__(self, zone_of: ZoneOf) -> None:
         self._zone_of = zone_of
@@ -89,43 +107,36 @@ class LocalIndex:
             if before.get(local_key) != value:
                 yield local_key, value
 
-    def remember(
-        self, value: bytes, matter: state_pb2.MatterState, contribution: Contribution
-    ) -> None:
-        """Spare `changes` the folding of a matter that was just folded to ``contribution``."""
+    def _of_matter(self, value: bytes) -> dict[bytes, bytes]:
+        entries = self._known.get(value)
+        if entries is not None:
+            return entries
+        matter = state_pb2.MatterState.FromString(value)
         entity_key = matter.entity_key
+        contribution = contribution_of(matter, self._zone_of(entity_key))
         entries = {
-            list_prefix(entity_key, name) + sort_key: _bytes(entry)
-            for (name, sort_key), entry in contribution.entries.items()
+            prefix + rest: b""
+            for prefix, rest in due_keys(entity_key, matter.matter_id, contribution)
         }
-        if contribution.view is not None:
-            for anchor, day in contribution.view.anchors:
-                entries[due_key(entity_key, matter.matter_id, anchor, day)] = b""
-        if value not in self._known:
-            self._known_bytes += len(value)
+        for name, listed in contribution.entries.items():
+            prefix = list_prefix(entity_key, name)
+            entries.update((prefix + key, encoded(entry)) for key, entry in listed.items())
+        self._remember(value, entries)
+        return entries
+
+    def _remember(self, value: bytes, entries: dict[bytes, bytes]) -> None:
         self._known[value] = entries
+        self._known_bytes += len(value)
         while len(self._known) > 1 and (
             len(self._known) > _CACHE_ENTRIES or self._known_bytes > _CACHE_BYTES_MAX
         ):
             forgotten, _entries = self._known.popitem(last=False)
             self._known_bytes -= len(forgotten)
 
-    def _of_matter(self, value: bytes) -> dict[bytes, bytes]:
-        if value not in self._known:
-            matter = state_pb2.MatterState.FromString(value)
-            day_of = self._zone_of(matter.entity_key)
-            self.remember(value, matter, contribution_of(matter, day_of))
-        return self._known[value]
-
     @staticmethod
     def _of_thread(value: bytes) -> dict[bytes, bytes]:
         alert = state_pb2.AlertThread.FromString(value).alert
         if alert.state != alert_pb2.ALERT_STATE_OPEN:
             return {}
-        order = f"{alert.rule.rule_id}|{alert.episode_key}|{alert.alert_id}".encode()
-        key = list_prefix(alert.entity_key, OPEN_ALERTS) + order
-        return {key: _bytes(alert_reference(alert))}
-
-
-def _bytes(message: Message) -> bytes:
-    return message.SerializeToString(deterministic=True)
+        key = list_prefix(alert.entity_key, OPEN_ALERTS) + open_alert_order(alert)
+        return {key: encoded(alert_reference(alert))}

@@ -23,6 +23,7 @@ from services.lifecycle.dead_letter import dead_letter
 from services.lifecycle.decoding import DecodedEvent, decode
 from services.lifecycle.entity_view import WorkingView
 from services.lifecycle.fold import Folded, fold_event
+from services.lifecycle.folding.encoding import encoded
 from services.lifecycle.folding.facts import InvalidEventError
 from services.lifecycle.folding.slots import Verdict
 from services.lifecycle.local_index import LocalIndex, ZoneOf
@@ -79,7 +80,8 @@ class LifecycleStep:
             elif not self._control(working, record, stream_time_ms, side):
                 break
             taken += 1
-        return UnitOutput(changelog=working.flush(), side=side, taken=taken)
+        changelog, local = working.flush()
+        return UnitOutput(changelog=changelog, side=side, taken=taken, local=local)
 
     def refuse(self, record: SourceRecord, deaths: int, store: ReadStore) -> UnitOutput:
         """Put a record aside on which processes die, unread; it is counted as dead-lettered."""
@@ -131,7 +133,7 @@ class LifecycleStep:
 
     def _attach(self, store: ReadStore) -> WorkingSet:
         if self._working is None:
-            self._working = WorkingSet(store, self._index)
+            self._working = WorkingSet(store)
         self._working.store = store
         return self._working
 
@@ -163,15 +165,14 @@ class LifecycleStep:
         return side
 
     def _link(self, working: WorkingSet, decoded: DecodedEvent) -> SideRecord:
-        envelope = decoded.event.envelope
+        envelope = decoded.envelope
         link = state_pb2.LinkRecord(
             from_key=decoded.entity_key,
             to_key=working.entity(decoded.entity_key).linked_to,
             event_time=envelope.event_time,
             event_id=envelope.event_id,
         )
-        value = link.SerializeToString(deterministic=True)
-        return SideRecord(self._topics.links, decoded.entity_key.encode(), value)
+        return SideRecord(self._topics.links, decoded.entity_key.encode(), encoded(link))
 
     def _judge_event(
         self,
@@ -182,21 +183,23 @@ class LifecycleStep:
         folded: Folded,
         now_ms: int,
     ) -> list[SideRecord]:
-        envelope = decoded.event.envelope
         day_of = self._zone_of(decoded.entity_key)
         view = WorkingView(working, decoded.entity_key, day_of, now_ms)
         scheme = decoded.entity_key.partition(":")[0]
         bundle = self._bundles.in_force(working, record.append_time_ms)
         due_dates.ensure_cursor(working, scheme, view.now_day, bundle.waits)
-        matter = view.matter(envelope.matter_id)
+        rules = bundle.triggered_by_any(subject.event_type, subject.event_type_before)
+        if not rules:
+            return []
+        matter = view.matter(decoded.matter_id)
         change = Change(
-            cause=Cause(event_id=envelope.event_id),
+            cause=Cause(event_id=decoded.envelope.event_id),
             event_type=subject.event_type,
             event_type_before=subject.event_type_before,
-            matter_id=envelope.matter_id,
+            matter_id=decoded.matter_id,
             licence_type_before=subject.licence_type,
             days=days_touched(folded, subject, matter),
-            withdrawn=envelope.disposition != DISPOSITION_ASSERTED,
+            withdrawn=decoded.envelope.disposition != DISPOSITION_ASSERTED,
             standing=folded.standing,
         )
         suppressed: Multiset[str] = Multiset()

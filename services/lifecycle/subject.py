@@ -1,11 +1,10 @@
 """What a record changes, as far as only the state before it can tell. Pure."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
 from market_supervision.lifecycle.v1 import state_pb2
 
-from services.contracts import state_keys
 from services.lifecycle.decoding import DecodedEvent
 from services.lifecycle.fold import Folded
 from services.lifecycle.folding.contribution import DayOf
@@ -15,8 +14,7 @@ from services.lifecycle.view import MatterView
 from services.lifecycle.working_set import WorkingSet
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What a record is about, asked before it is folded."""
 
     event_type: str
@@ -31,12 +29,12 @@ class Subject:
 
 def subject_of(working: WorkingSet, decoded: DecodedEvent, day_of: DayOf) -> Subject:
     """Look at a record's matter as it stands before the record is folded."""
-    envelope, family = decoded.event.envelope, decoded.family.name
+    family, arm = decoded.family.name, decoded.arm
     before = _standing_arm(working, decoded)
-    matter = working.contribution(decoded.entity_key, envelope.matter_id, day_of).view
+    matter = working.contribution_at(decoded.matter_key, day_of).view
     licence = None if matter is None else matter.licence
     return Subject(
-        event_type=f"{family}.{decoded.event.WhichOneof('body') or before}",
+        event_type=f"{family}.{arm or before}",
         event_type_before=f"{family}.{before}" if before else "",
         licence_type="" if licence is None else licence.licence_type,
         days=() if matter is None else matter.days,
@@ -45,11 +43,10 @@ def subject_of(working: WorkingSet, decoded: DecodedEvent, day_of: DayOf) -> Sub
 
 def _standing_arm(working: WorkingSet, decoded: DecodedEvent) -> str:
     """The arm of the record as it stands; empty where it does not."""
-    envelope = decoded.event.envelope
-    key = state_keys.matter_state(decoded.entity_key, envelope.matter_id)
-    matter = working.read(key, state_pb2.MatterState)
+    matter = working.read(decoded.matter_key, state_pb2.MatterState)
     slot = None
     if matter is not None:
+        envelope = decoded.envelope
         slot = find_slot(matter, envelope.source_system, envelope.source_record_id)
     if slot is None or slot.disposition != DISPOSITION_ASSERTED:
         return ""

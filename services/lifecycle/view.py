@@ -5,14 +5,13 @@ Everything behind it is plain state; nothing here knows a clock, a broker or a s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
 
 
-@dataclass(frozen=True, slots=True)
-class MatterView:
+class MatterView(NamedTuple):
     """One matter as folded from its slots, whether or not the entity's capped lists show it."""
 
     digest: state_pb2.MatterDigest

@@ -1,5 +1,6 @@
 """The decoded records one partition works on: read once, changed in place, written once a unit."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -7,8 +8,9 @@ from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts import state_keys
 from services.lifecycle.folding.contribution import EMPTY, Contribution, DayOf, contribution_of
-from services.lifecycle.local_index import LocalIndex
-from services.streaming.interface import ReadStore
+from services.lifecycle.folding.encoding import encoded
+from services.lifecycle.local_changes import LocalChanges
+from services.streaming.interface import SCAN_LIMIT, ReadStore
 
 M = TypeVar("M", bound=Message)
 
@@ -23,25 +25,24 @@ CACHE_CONTRIBUTIONS_MAX = 1_000
 class WorkingSet:
     """Decoded state of one partition. Whatever is handed out for change is written by `flush`."""
 
-    def __init__(self, store: ReadStore, index: LocalIndex) -> None:
+    def __init__(self, store: ReadStore) -> None:
         self.store = store
-        self._index = index
         self._records: dict[bytes, Message | None] = {}
         self._sizes: dict[bytes, int] = {}
         self._contributions: dict[bytes, Contribution] = {}
         self._dirty: set[bytes] = set()
-        self._unstaged: set[bytes] = set()
-        self._staged = False
+        self._local = LocalChanges()
 
     def read(self, key: bytes, kind: type[M]) -> M | None:
         """The record under a key, not to be changed; None when there is none."""
-        if key not in self._records:
+        try:
+            return self._records[key]  # type: ignore[return-value]
+        except KeyError:
             value = self.store.get(key)
-            self._records[key] = None if value is None else kind.FromString(value)
-            self._sizes[key] = len(value or b"")
-        record = self._records[key]
-        assert record is None or isinstance(record, kind)
-        return record
+            record = None if value is None else kind.FromString(value)
+            self._records[key] = record
+            self._sizes[key] = 0 if value is None else len(value)
+            return record
 
     def change(self, key: bytes, kind: type[M]) -> M:
         """The record under a key, for change; a new one when there is none."""
@@ -53,11 +54,9 @@ class WorkingSet:
         return record
 
     def put(self, key: bytes, record: Message) -> None:
-        """Replace the record under a key; it is staged before the next scan."""
+        """Replace the record under a key."""
         self._records[key] = record
-        self._contributions.pop(key, None)
         self._dirty.add(key)
-        self._unstaged.add(key)
 
     def entity(self, entity_key: str) -> state_pb2.EntityState:
         """The entity, not to be changed; an empty one when nothing is known."""
@@ -66,48 +65,56 @@ class WorkingSet:
 
     def contribution(self, entity_key: str, matter_id: str, day_of: DayOf) -> Contribution:
         """What a matter contributes as it stands in this working set."""
-        key = state_keys.matter_state(entity_key, matter_id)
-        found = self._contributions.get(key)
+        return self.contribution_at(state_keys.matter_state(entity_key, matter_id), day_of)
+
+    def contribution_at(self, matter_key: bytes, day_of: DayOf) -> Contribution:
+        """What the matter under a key contributes."""
+        found = self._contributions.get(matter_key)
         if found is None:
-            found = contribution_of(self.read(key, state_pb2.MatterState), day_of)
+            found = contribution_of(self.read(matter_key, state_pb2.MatterState), day_of)
             if found is not EMPTY:
-                self._contributions[key] = found
+                self._contributions[matter_key] = found
         return found
 
-    def put_matter(self, matter: state_pb2.MatterState, contribution: Contribution) -> None:
+    def put_matter(
+        self, key: bytes, matter: state_pb2.MatterState, contribution: Contribution
+    ) -> None:
         """Replace a matter together with what it contributes."""
-        key = state_keys.matter_state(matter.entity_key, matter.matter_id)
         self.put(key, matter)
         self._contributions[key] = contribution
 
-    def stage(self) -> None:
-        """Make replaced records, and the local keys that follow from them, visible to scans."""
-        self._staged = True
-        for key in sorted(self._unstaged):
-            self.store.stage(key, self._bytes(key))
-        self._unstaged.clear()
+    def put_local(self, prefix: bytes, rest: bytes, value: bytes | None) -> None:
+        """Change a local-only key; see `LocalChanges.put`."""
+        self._local.put(prefix, rest, value)
 
-    def flush(self) -> dict[bytes, bytes]:
-        """What this unit changed, as bytes; the decoded records stay for the next unit."""
-        if self._staged:
-            self.stage()
-        output = {key: self._bytes(key) for key in sorted(self._dirty)}
+    def scan(
+        self,
+        prefix: bytes,
+        named: bytes = b"",
+        *,
+        start: bytes | None = None,
+        limit: int = SCAN_LIMIT,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield local-only entries under ``prefix`` ‖ ``named`` as this unit left them."""
+        return self._local.scan(
+            self.store, prefix, named, start=start, limit=limit, reverse=reverse
+        )
+
+    def flush(self) -> tuple[dict[bytes, bytes], dict[bytes, bytes | None]]:
+        """What this unit changed: records as bytes, and local-only keys.
+
+        The decoded records stay for the next unit.
+        """
+        output: dict[bytes, bytes] = {}
+        for key in sorted(self._dirty):
+            record = self._records[key]
+            assert record is not None
+            output[key] = encoded(record)
+            self._sizes[key] = len(output[key])
         self._dirty.clear()
-        self._unstaged.clear()
-        self._staged = False
         self._shrink()
-        return output
-
-    def _bytes(self, key: bytes) -> bytes:
-        record = self._records[key]
-        assert record is not None
-        value = record.SerializeToString(deterministic=True)
-        self._sizes[key] = len(value)
-        if isinstance(record, state_pb2.MatterState):
-            contribution = self._contributions.get(key)
-            if contribution is not None:
-                self._index.remember(value, record, contribution)
-        return value
+        return output, self._local.take()
 
     def _shrink(self) -> None:
         size = sum(self._sizes.values())

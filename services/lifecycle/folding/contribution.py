@@ -6,8 +6,7 @@ withdrawal or a late fact needs no code of its own.
 """
 
 import zlib
-from collections import Counter as Multiset
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +15,15 @@ from market_supervision.common.v1.envelope_pb2 import DISPOSITION_ASSERTED
 from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts.licence_standing import NO_END_DAY
-from services.lifecycle.folding.facts import Draft, Fact, coded
-from services.lifecycle.folding.handlers import FAMILY_OF_FIELD, FOLDS
-from services.lifecycle.folding.lists import entry_key
+from services.lifecycle.folding.facts import DaySums, Draft, Fact, coded
+from services.lifecycle.folding.handlers import ROUTES, Route
+from services.lifecycle.folding.lists import sort_key
 from services.lifecycle.view import MatterView
 
 DayOf = Callable[[int], int]
-"""Moment in milliseconds → civil day since 1970-01-01, in the zone of the entity's scheme."""
+"""Moment in milliseconds → civil day since 1970-01-01, in the zone of the entity key's scheme."""
+Entries = dict[bytes, Message]
+"""Sort key (order ‖ id) → entry of one list."""
 
 _SECTIONED_KINDS = frozenset({"registration", "licence", "listing", ""})
 """Kinds shown in a section of their own, not among the matters."""
@@ -32,11 +33,11 @@ _SECTIONED_KINDS = frozenset({"registration", "licence", "listing", ""})
 class Contribution:
     """One matter's share in its entity."""
 
-    entries: dict[tuple[str, bytes], Message] = field(default_factory=dict)
-    """(list name, order ‖ id) → entry of the entity's list of that name."""
-    sums: Multiset[tuple[int, int, str]] = field(default_factory=Multiset)
+    entries: dict[str, Entries] = field(default_factory=dict)
+    """List name → what the matter has in the entity's list of that name."""
+    sums: DaySums = field(default_factory=dict)
     """(day, counter, code) → amount."""
-    totals: Multiset[tuple[int, str]] = field(default_factory=Multiset)
+    totals: dict[tuple[int, str], int] = field(default_factory=dict)
     """(counter, code) → amount that belongs to no day."""
     view: MatterView | None = None
     """The matter as rules see it; None when no fact stands."""
@@ -60,10 +61,11 @@ def slot_key(slot: state_pb2.Slot, matter_mark: str) -> str:
     return f"{slot.source_system}|{slot.source_record_id}|{matter_mark}"
 
 
-def facts_of(matter: state_pb2.MatterState, day_of: DayOf) -> list[tuple[Fact, int, str, Any]]:
-    """Standing facts of a matter with arm number, family and body, in folding order."""
+def facts_of(matter: state_pb2.MatterState, day_of: DayOf) -> list[tuple[Fact, Route, Any]]:
+    """Standing facts of a matter with route and body, in folding order."""
     facts = []
-    mark = _mark_of(matter.matter_id)
+    matter_id = matter.matter_id
+    mark = _mark_of(matter_id)
     for slot in matter.slots:
         if slot.disposition != DISPOSITION_ASSERTED:
             continue
@@ -73,19 +75,20 @@ def facts_of(matter: state_pb2.MatterState, day_of: DayOf) -> list[tuple[Fact, i
         event = getattr(slot, holder)
         arm = event.WhichOneof("body")
         envelope = event.envelope
-        time_ms = envelope.event_time.ToMilliseconds()
+        time = envelope.event_time
+        time_ms = time.seconds * 1_000 + time.nanos // 1_000_000
         fact = Fact(
-            envelope=envelope,
-            arm=arm,
-            event_time_ms=time_ms,
-            day=day_of(time_ms),
-            slot_key=slot_key(slot, mark),
-            event_id=envelope.event_id,
-            matter_id=matter.matter_id,
+            envelope,
+            arm,
+            time_ms,
+            day_of(time_ms),
+            slot_key(slot, mark),
+            envelope.event_id,
+            matter_id,
         )
-        number = event.DESCRIPTOR.fields_by_name[arm].number
-        facts.append((fact, number, FAMILY_OF_FIELD[holder], getattr(event, arm)))
-    facts.sort(key=lambda item: (item[0].event_time_ms, item[1], item[0].slot_key))
+        facts.append((fact, ROUTES[holder][arm], getattr(event, arm)))
+    if len(facts) > 1:
+        facts.sort(key=lambda item: (item[0].event_time_ms, item[1].number, item[0].slot_key))
     return facts
 
 
@@ -97,22 +100,23 @@ def contribution_of(matter: state_pb2.MatterState | None, day_of: DayOf) -> Cont
     if not facts:
         return EMPTY
     draft = Draft()
-    result = Contribution(sums=draft.sums)
-    for fact, _number, family, body in facts:
-        FOLDS[family, fact.arm](fact, body, draft)
+    for fact, route, body in facts:
+        route.fold(fact, body, draft)
         draft.count(fact, state_pb2.COUNTER_FACTS)
         _envelope_claims(fact, draft)
-    for fact, _number, family, _body in facts:
-        recent = state_pb2.RecentFact(
+    recent: Entries = {}
+    for fact, route, _body in facts:
+        entry = state_pb2.RecentFact(
             event_id=fact.event_id,
-            event_type=f"{family}.{fact.arm}",
+            event_type=route.event_type,
             event_time_ms=fact.event_time_ms,
             day=fact.day,
             matter_id=fact.matter_id,
             slot_key=fact.slot_key,
             code=draft.evidence_codes.get(fact.slot_key, ""),
         )
-        result.entries[entry_key("recent_facts", recent)] = recent
+        recent[sort_key("recent_facts", entry)] = entry
+    result = Contribution({"recent_facts": recent}, draft.sums)
     _fill(result, draft, matter, [item[0] for item in facts])
     return result
 
@@ -137,19 +141,13 @@ def _fill(
         outcome=draft.outcome,
         due_day=draft.due_day,
     )
-    listed: list[tuple[str, Iterable[Message | None]]] = [
-        ("claims", draft.claims),
-        ("registration_facts", draft.status_facts),
-        ("inspections", draft.inspections),
-        ("listings", [draft.listing]),
-        ("licences", [draft.licence]),
-        ("penalties", [draft.penalty]),
-        ("matters", [] if draft.kind in _SECTIONED_KINDS else [digest]),
-    ]
-    for name, entries in listed:
-        for entry in entries:
-            if entry is not None:
-                result.entries[entry_key(name, entry)] = entry
+    _list(result, "claims", draft.claims)
+    _list(result, "registration_facts", draft.status_facts)
+    _list(result, "inspections", draft.inspections)
+    _list(result, "listings", [] if draft.listing is None else [draft.listing])
+    _list(result, "licences", [] if draft.licence is None else [draft.licence])
+    _list(result, "penalties", [] if draft.penalty is None else [draft.penalty])
+    _list(result, "matters", [] if draft.kind in _SECTIONED_KINDS else [digest])
     if draft.open:
         result.totals[state_pb2.COUNTER_OPEN_MATTERS, draft.kind] = 1
     result.view = MatterView(
@@ -160,6 +158,11 @@ def _fill(
         anchors=tuple(_anchors(draft)),
         days=tuple(sorted({fact.day for fact in facts})),
     )
+
+
+def _list(result: Contribution, name: str, entries: Sequence[Message]) -> None:
+    if entries:
+        result.entries[name] = {sort_key(name, entry): entry for entry in entries}
 
 
 def _anchors(draft: Draft) -> Iterator[tuple[str, int]]:

@@ -5,15 +5,17 @@ slot key). So the order in which events arrived, how often, and what was correct
 matter: only the set of standing facts does.
 """
 
-from collections import Counter as Multiset
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
 from google.type.date_pb2 import Date
 from market_supervision.common.v1.envelope_pb2 import CodedValue, EventEnvelope
 from market_supervision.lifecycle.v1 import state_pb2
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+DaySums = dict[tuple[int, int, str], int]
+"""(civil day, counter, code) → amount."""
 
 
 class InvalidEventError(Exception):
@@ -26,8 +28,7 @@ class InvalidEventError(Exception):
         self.zh = zh
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One standing fact as the handlers see it."""
 
     envelope: EventEnvelope
@@ -55,7 +56,7 @@ class Draft:
     inspections: list[state_pb2.InspectionDigest] = field(default_factory=list)
     claims: list[state_pb2.AttributeClaim] = field(default_factory=list)
     status_facts: list[state_pb2.StatusFact] = field(default_factory=list)
-    sums: Multiset[tuple[int, int, str]] = field(default_factory=Multiset)
+    sums: DaySums = field(default_factory=dict)
     evidence_codes: dict[str, str] = field(default_factory=dict)
     """Slot key → code by which evidence may be chosen, such as the violation code."""
 
@@ -77,7 +78,8 @@ class Draft:
         self, fact: Fact, counter: state_pb2.Counter.ValueType, amount: int = 1, code: str = ""
     ) -> None:
         """Count ``amount`` on the civil day of the fact."""
-        self.sums[fact.day, counter, code] += amount
+        key = (fact.day, counter, code)
+        self.sums[key] = self.sums.get(key, 0) + amount
 
     def claim(
         self, fact: Fact, attribute: state_pb2.AttributeKind.ValueType, value: str, *, rank: int = 1

@@ -1,8 +1,9 @@
 """Which handler folds which event type: one explicit line each."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from services.contracts.families import FAMILY_BY_NAME
 from services.lifecycle.folding import complaints, inspections, penalties, registration
 from services.lifecycle.folding.facts import Draft, Fact
 
@@ -75,4 +76,21 @@ SLOT_FIELDS: dict[str, str] = {
 }
 """Family → the field of a Slot that holds its event."""
 
-FAMILY_OF_FIELD = {field: family for family, field in SLOT_FIELDS.items()}
+
+class Route(NamedTuple):
+    """What becomes of a fact of one event type, looked up once for all."""
+
+    family: str
+    event_type: str
+    """`<family>.<arm>`."""
+    number: int
+    """Field number of the arm: breaks ties between facts of one moment."""
+    fold: Handler
+
+
+ROUTES: dict[str, dict[str, Route]] = {field: {} for field in SLOT_FIELDS.values()}
+"""Field of a Slot that holds the event → arm of its body → route."""
+
+for (_family, _arm), _handler in FOLDS.items():
+    _number = FAMILY_BY_NAME[_family].message_class.DESCRIPTOR.fields_by_name[_arm].number
+    ROUTES[SLOT_FIELDS[_family]][_arm] = Route(_family, f"{_family}.{_arm}", _number, _handler)

@@ -1,12 +1,7 @@
-"""The capped lists of an entity: what orders them, how many entries stay, and how one is refilled.
-
-Every entry that exists, shown or not, stands in the local index under its list, order and id. So a
-list that lost an entry is refilled from there, and what a list shows depends on the set of entries
-alone, not on the order in which they came.
-"""
+"""The capped lists of an entity: what orders them and how many entries stay. Pure."""
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,111 +92,27 @@ LISTS: dict[str, ListSpec] = {
 """All lists. Of `claims` the cap holds for each attribute."""
 
 
-def entry_key(name: str, entry: Message) -> tuple[str, bytes]:
-    """List name and sort key (order ‖ id) of an entry."""
+CLAIMS = "claims"
+GROUP_BYTES = 8
+"""Leading bytes of a claim's sort key that name its attribute."""
+
+
+def sort_key(name: str, entry: Message) -> bytes:
+    """Order and id of an entry: where it stands in its list."""
     spec = LISTS[name]
-    return name, spec.order(entry) + spec.identity(entry).encode()
+    return spec.order(entry) + spec.identity(entry).encode()
 
 
-def group_of(name: str, sort_key: bytes) -> bytes:
-    """The leading bytes of a sort key within which the cap holds: of a claim its attribute."""
-    return sort_key[:8] if name == "claims" else b""
+def claim_group(attribute: int) -> bytes:
+    """The leading bytes that the sort keys of an attribute's claims share."""
+    return _pack1(attribute + _BIAS)
 
 
-Refill = Callable[[str, bytes, int], Iterator[tuple[bytes, bytes]]]
-"""(list, group, n) → the n highest entries of the local index, descending: (sort key, bytes)."""
+def attribute_of(group: bytes) -> int:
+    """The attribute of a group of claims."""
+    return int.from_bytes(group, "big") - _BIAS
 
 
-def update_list(
-    entity: state_pb2.EntityState,
-    name: str,
-    removed: Iterable[bytes],
-    added: dict[bytes, Message],
-    refill: Refill,
-) -> None:
-    """Bring one list of the entity up to date.
-
-    ``refill`` must already see the removals and additions. It is asked only where an entry was
-    taken out of a group of which not all entries are shown.
-    """
-    spec = LISTS[name]
-    removed = list(removed)
-    if not removed and len(added) == 1 and _append(entity, spec, *next(iter(added.items()))):
-        return
-    shown: dict[bytes, Message] = {
-        spec.order(e) + spec.identity(e).encode(): e for e in getattr(entity, name)
-    }
-    touched = {group_of(name, key) for key in (*removed, *added)}
-    groups: dict[bytes, dict[bytes, Message]] = {group: {} for group in touched}
-    for key, entry in shown.items():
-        groups.setdefault(group_of(name, key), {})[key] = entry
-    for group in sorted(touched):
-        out = [key for key in removed if group_of(name, key) == group]
-        into = {key: entry for key, entry in added.items() if group_of(name, key) == group}
-        groups[group] = _update_group(entity, spec, group, groups[group], out, into, refill)
-    entries = [entry for group in groups.values() for entry in group.items()]
-    entries.sort(key=lambda item: item[0])
-    target = getattr(entity, name)
-    del target[:]
-    target.extend(entry for _key, entry in entries)
-
-
-def _update_group(
-    entity: state_pb2.EntityState,
-    spec: ListSpec,
-    group: bytes,
-    shown: dict[bytes, Message],
-    removed: list[bytes],
-    added: dict[bytes, Message],
-    refill: Refill,
-) -> dict[bytes, Message]:
-    """Return what a group shows now, and note whether entries exist beyond it."""
-    truncated = _is_truncated(entity, spec.field, group)
-    floor = min(shown, default=b"")
-    after = {key: entry for key, entry in shown.items() if key not in removed} | added
-    # Entries not shown all lie below the floor: with enough above it, and not fewer in all than
-    # before, the top is known without asking the index.
-    known = not truncated or (
-        len(added) >= len(removed) and sum(key >= floor for key in after) >= spec.cap
-    )
-    if not known:
-        found = list(refill(spec.field, group, spec.cap + 1))
-        after = {key: spec.entry.FromString(value) for key, value in found}
-    if not known or not truncated:
-        _set_truncated(entity, spec.field, group, truncated=len(after) > spec.cap)
-    return {key: after[key] for key in sorted(after)[-spec.cap :]}
-
-
-def _append(entity: state_pb2.EntityState, spec: ListSpec, key: bytes, entry: Message) -> bool:
-    """Add the newest entry of a list at its end, which is what nearly every event asks for."""
-    target = getattr(entity, spec.field)
-    if spec.field == "claims":
-        return False
-    if target:
-        last = target[-1]
-        if key < spec.order(last) + spec.identity(last).encode():
-            return False
-    target.append(entry)
-    if len(target) > spec.cap:
-        del target[0]
-        _set_truncated(entity, spec.field, b"", truncated=True)
-    return True
-
-
-def _label(name: str, group: bytes) -> str:
-    return f"{name}/{group.hex()}" if group else name
-
-
-def _is_truncated(entity: state_pb2.EntityState, name: str, group: bytes) -> bool:
-    return _label(name, group) in entity.truncated_lists
-
-
-def _set_truncated(
-    entity: state_pb2.EntityState, name: str, group: bytes, *, truncated: bool
-) -> None:
-    label = _label(name, group)
-    labels = set(entity.truncated_lists)
-    if truncated != (label in labels):
-        labels ^= {label}
-        del entity.truncated_lists[:]
-        entity.truncated_lists.extend(sorted(labels))
+def time_of(key: bytes) -> int:
+    """The event time in milliseconds by which a list ordered by it sorts an entry."""
+    return int.from_bytes(key[:8], "big") - _BIAS

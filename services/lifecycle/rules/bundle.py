@@ -67,6 +67,14 @@ class CompiledBundle:
         """Rules to evaluate for an event type `<family>.<arm>`, or for `due.<anchor>`."""
         return self.content.by_trigger.get(event_type, ())
 
+    def triggered_by_any(self, event_type: str, other: str) -> tuple[CompiledRule, ...]:
+        """Rules of the one event type or the other, sorted by id, each once."""
+        rules = self.triggered_by(event_type)
+        if not other or other == event_type:
+            return rules
+        found = {rule.row.id: rule for rule in (*rules, *self.triggered_by(other))}
+        return tuple(found[rule_id] for rule_id in sorted(found))
+
 
 @lru_cache(maxsize=4)
 def _compiled(files: _Files) -> _Content:

@@ -62,20 +62,13 @@ def evaluate(
     """
     result: list[ThreadChange] = []
     failures: Multiset[str] = Multiset() if failed is None else failed
-    for rule in _triggered(bundle, change):
+    for rule in bundle.triggered_by_any(change.event_type, change.event_type_before):
         if suppressed is not None and _is_too_old(rule, view, change):
             suppressed[rule.row.id] += 1
         for matter_id in subjects_of(rule, view, change):
             judgement = _Judgement(bundle, rule, view, change, matter_id, failures)
             result.extend(judgement.thread_changes())
     return result
-
-
-def _triggered(bundle: CompiledBundle, change: Change) -> list[CompiledRule]:
-    """Rules of the event type, and of the one that a correction took away, each once."""
-    types = dict.fromkeys((change.event_type, change.event_type_before))
-    rules = {rule.row.id: rule for name in types for rule in bundle.triggered_by(name)}
-    return [rules[rule_id] for rule_id in sorted(rules)]
 
 
 def _is_too_old(rule: CompiledRule, view: EntityView, change: Change) -> bool:

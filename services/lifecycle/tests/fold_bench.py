@@ -79,13 +79,13 @@ class Partition:
     def __init__(self) -> None:
         index = LocalIndex(zone_of)
         self.store = MemoryStore(index.changes)
-        self.working = WorkingSet(self.store, index)
+        self.working = WorkingSet(self.store)
         self._offset = 0
 
     def fold(self, event: FamilyEvent, *, end_unit: bool = True) -> Folded:
         """Fold one event."""
         key = identifiers.canonical_key(event.envelope.entity_key)
-        decoded = DecodedEvent(family_of(event), event, key, payload_hash(event))
+        decoded = DecodedEvent.of(family_of(event), event, key, payload_hash(event))
         self._offset += 1
         folded = fold_event(self.working, decoded, self._offset, day_of)
         if end_unit:
@@ -101,8 +101,8 @@ class Partition:
 
     def end_unit(self) -> dict[bytes, bytes]:
         """Write what the unit changed."""
-        changelog = self.working.flush()
-        self.store.commit(changelog)
+        changelog, local = self.working.flush()
+        self.store.commit(changelog, local)
         return changelog
 
     def entity(self, value: str = "91442000XX0000019R") -> state_pb2.EntityState:

@@ -1,13 +1,14 @@
 """A partition's store in memory, for tests of the pure step: a dict with the engine's rules."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
-from heapq import merge
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 from services.streaming.interface import SCAN_LIMIT
 
 Index = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes | None]]]
+LocalChanges = dict[bytes, bytes | None]
+
 
 
 class MemoryStore:
@@ -17,18 +18,17 @@ class MemoryStore:
         self._index = index
         self.committed: dict[bytes, bytes] = {}
         self.local: dict[bytes, bytes] = {}
-        self._order: list[bytes] = []
-        self._staged: dict[bytes, bytes] = {}
-        self._staged_local: dict[bytes, bytes | None] = {}
+        self._order: dict[bytes, list[bytes]] = {}
         self.scans = 0
 
     def load(self, committed: dict[bytes, bytes], local: dict[bytes, bytes]) -> None:
         """Begin with what another store held."""
-        self.committed, self.local, self._order = committed, local, sorted(local)
+        self.committed = committed
+        self.write_local(local)
 
     def get(self, key: bytes) -> bytes | None:
         """See ReadStore.get."""
-        return self._staged.get(key, self.committed.get(key))
+        return self.committed.get(key)
 
     def scan(
         self,
@@ -38,41 +38,47 @@ class MemoryStore:
         limit: int = SCAN_LIMIT,
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
-        """See ReadStore.scan."""
+        """See ReadStore.scan; a prefix names an entity, or a scheme, at least."""
         self.scans += 1
-        staged = [k for k in self._staged_local if k.startswith(prefix) and k not in self.local]
-        places = range(bisect_left(self._order, prefix), bisect_left(self._order, _above(prefix)))
-        held = (self._order[n] for n in (reversed(places) if reverse else places))
-        keys: Iterable[bytes] = merge(held, sorted(staged, reverse=reverse), reverse=reverse)
+        order = self._order.get(_group(prefix), [])
+        places = range(bisect_left(order, prefix), bisect_left(order, _above(prefix)))
+        keys: Iterable[bytes] = [order[n] for n in (reversed(places) if reverse else places)]
         if start is not None:
             keys = (k for k in keys if (k <= start if reverse else k >= start))
-        found = ((key, self._staged_local.get(key, self.local.get(key))) for key in keys)
-        yield from islice(((k, v) for k, v in found if v is not None), limit)
+        yield from ((key, self.local[key]) for key in islice(keys, limit))
 
     def stage(self, key: bytes, value: bytes) -> None:
-        """See ReadStore.stage."""
-        for local_key, local_value in self._index(key, self.get(key), value):
-            self._staged_local[local_key] = local_value
-        self._staged[key] = value
+        """See ReadStore.stage: this step keeps what it changes to itself."""
+        raise NotImplementedError
 
-    def commit(self, changelog: dict[bytes, bytes]) -> None:
-        """End the unit as the engine does."""
-        for key, value in self._staged.items():
-            assert changelog[key] == value, "what is staged stands in the output"
-        self._staged.clear()
-        self._staged_local.clear()
+    def commit(self, changelog: dict[bytes, bytes], local: LocalChanges | None) -> None:
+        """End the unit as the engine does; what is handed over must be what would be derived."""
+        derived: LocalChanges = {}
         for key, value in changelog.items():
-            for local_key, local_value in self._index(key, self.committed.get(key), value):
-                self._put_local(local_key, local_value)
-            self.committed[key] = value
+            derived.update(self._index(key, self.committed.get(key), value))
+        assert local is not None
+        assert self._effect(local) == self._effect(derived)
+        self.committed.update(changelog)
+        self.write_local(local)
 
-    def _put_local(self, key: bytes, value: bytes | None) -> None:
-        if value is not None:
-            if key not in self.local:
-                insort(self._order, key)
-            self.local[key] = value
-        elif self.local.pop(key, None) is not None:
-            del self._order[bisect_left(self._order, key)]
+    def _effect(self, changes: LocalChanges) -> LocalChanges:
+        return {key: value for key, value in changes.items() if self.local.get(key) != value}
+
+    def write_local(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Put and delete local-only keys."""
+        for key, value in changes.items():
+            order = self._order.setdefault(_group(key), [])
+            if value is not None:
+                if key not in self.local:
+                    insort(order, key)
+                self.local[key] = value
+            elif self.local.pop(key, None) is not None:
+                del order[bisect_left(order, key)]
+
+
+def _group(key: bytes) -> bytes:
+    r"""The part before the second bar: `\x01l|<entity>` or `\x01d|<scheme>`."""
+    return key[: key.index(b"|", key.index(b"|") + 1)]
 
 
 def _above(prefix: bytes) -> bytes:

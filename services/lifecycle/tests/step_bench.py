@@ -10,7 +10,6 @@ from market_supervision.control.v1.control_pb2 import BundleFile, ControlRecord,
 from services.contracts.bundles import build_bundle, overridden, read_files
 from services.contracts.families import FAMILIES, FamilyEvent, family_of
 from services.contracts.identifiers import kafka_key
-from services.lifecycle.local_index import LocalIndex
 from services.lifecycle.step import LifecycleStep, StepTopics
 from services.lifecycle.tests.fold_bench import DAY_MS, payload_hash, zone_of
 from services.lifecycle.tests.memory_store import MemoryStore
@@ -41,8 +40,7 @@ class StepBench:
 
     def __init__(self, files: list[BundleFile] | None = None, **overrides: Any) -> None:
         self.step = LifecycleStep(TOPICS, zone_of, ("uscc",))
-        index = LocalIndex(zone_of)
-        self.store = MemoryStore(index.changes)
+        self.store = MemoryStore(self.step.local_index)
         self.side: list[SideRecord] = []
         self.stream_time_ms = 0
         self._offsets: dict[str, int] = {}
@@ -70,7 +68,7 @@ class StepBench:
             for record in waiting[:taken]:
                 self.stream_time_ms = max(self.stream_time_ms, record.append_time_ms)
             waiting = waiting[taken:]
-            self.store.commit(output.changelog)
+            self.store.commit(output.changelog, output.local)
             self.side.extend(output.side)
 
     def control(self, record: ControlRecord, day: float) -> None:

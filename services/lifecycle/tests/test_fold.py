@@ -10,7 +10,7 @@ from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts.families import FamilyEvent
 from services.lifecycle.folding.facts import InvalidEventError
-from services.lifecycle.folding.handlers import FOLDS
+from services.lifecycle.folding.handlers import FOLDS, ROUTES, SLOT_FIELDS
 from services.lifecycle.folding.slots import SLOTS_MAX, Verdict
 from services.lifecycle.tests.fold_bench import Partition, all_arms, example, prepared
 
@@ -84,7 +84,9 @@ def test_event_type_without_fold_body_leaves_no_trace(
     family: str, arm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its handler emptied an event type changes nothing: so the test above can fail."""
-    monkeypatch.setitem(FOLDS, (family, arm), lambda _fact, _body, _draft: None)
+    routes = ROUTES[SLOT_FIELDS[family]]
+    emptied = routes[arm]._replace(fold=lambda _fact, _body, _draft: None)
+    monkeypatch.setitem(routes, arm, emptied)
     partition = Partition().fold_all(_preceding(family, arm))
     before = _profile(partition.entity())
     partition.fold(prepared(example(family, arm), record="subject", day=20))

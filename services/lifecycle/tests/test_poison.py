@@ -107,7 +107,7 @@ def test_caches_are_bounded_by_bytes_not_only_by_number() -> None:
     assert working is not None
     held = [record for record in working._records.values() if record is not None]
     assert sum(record.ByteSize() for record in held) <= CACHE_BYTES_MAX
-    assert sum(map(len, working._index._known)) <= CACHE_BYTES_MAX
+    assert sum(map(len, bench.step._index._known)) <= CACHE_BYTES_MAX
     bench.feed(_long(100, 10, matter="test/m0"), day=2)
     matter = bench.store.committed[b"uscc:91442000XX0000019R|t|test/m0"]
     assert state_pb2.MatterState.FromString(matter).stub_count == 1

@@ -110,7 +110,7 @@ class MemoryPartition:
                 self.now_ms = max(self.now_ms, record.append_time_ms)
                 self.applied[record.topic] = [record.offset + 1, record.append_time_ms]
             waiting = waiting[taken:]
-            self.store.commit(output.changelog)
+            self.store.commit(output.changelog, output.local)
             for key, value in output.changelog.items():
                 self._written(STATE, key, value)
             for side in output.side:

@@ -90,7 +90,8 @@ class LifecycleStep:
         en = f"{deaths} processes ended while they tried to fold this record"
         zh = f"处理该记录时进程连续{deaths}次异常终止"
         letter = dead_letter(self._topics.dead_letter, record, "PROCESS_KILLED", en, zh)
-        return UnitOutput(changelog=working.flush(), side=[letter])
+        changelog, local = working.flush()
+        return UnitOutput(changelog=changelog, side=[letter], local=local)
 
     def local_index(
         self, key: bytes, old: bytes | None, new: bytes
@@ -118,7 +119,7 @@ class LifecycleStep:
         record = ControlRecord(tick=Tick(written_time=written))
         # Never through the working set of the units: what the last one wrote is not in the store
         # yet, so a record it let go of would be read, and kept, as it was before.
-        if self._has_dates_to_fire(WorkingSet(store, self._index), wall_ms):
+        if self._has_dates_to_fire(WorkingSet(store), wall_ms):
             key = b"%s%d" % (FIRING_TICK, wall_ms)
         else:
             key = b"%s%d" % (IDLE_TICK, wall_ms // _HOUR_MS)

@@ -10,7 +10,6 @@ Index = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes | Non
 LocalChanges = dict[bytes, bytes | None]
 
 
-
 class MemoryStore:
     """Implements `streaming.interface.ReadStore`; `commit` plays the engine."""
 

@@ -329,7 +329,7 @@ def test_tick_asked_between_step_and_commit_leaves_no_old_state_behind(
         record = bench.record(TOPICS.control, b"bundle", value, version)
         output = bench.step.run([record], bench.store, bench.stream_time_ms)
         _asked_tick(bench, 5)
-        bench.store.commit(output.changelog)
+        bench.store.commit(output.changelog, output.local)
     history = state_pb2.BundleHistory.FromString(bench.store.committed[HISTORY_KEY])
     assert [reference.version for reference in history.bundles] == [1, 2, 3]
 

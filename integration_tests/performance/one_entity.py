@@ -21,6 +21,7 @@ from services.lifecycle.step import LifecycleStep
 from services.lifecycle.tests.fold_bench import example, prepared, zone_of
 from services.lifecycle.tests.step_bench import TOPICS, StepBench
 from services.streaming.interface import SourceRecord
+from services.streaming.meta import Meta, encode
 from services.streaming.store import PartitionStore, Position, StoreOptions
 from services.streaming.unit_store import UnitStore
 
@@ -36,6 +37,7 @@ ARMS = (
     ("inspections", "sample_taken"),
 )
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+NO_META = encode(Meta())
 EXAMPLES = [example(*arm) for arm in ARMS]
 
 
@@ -104,7 +106,9 @@ class OnePartition:
         output = self.step.run(records, view, records[0].append_time_ms)
         assert output.taken in {None, len(records)}
         assert not [side for side in output.side if side.topic == TOPICS.dead_letter]
-        prepared_batch = self.store.prepare(output.changelog.items(), self.step.local_index)
+        assert output.local is not None
+        changelog = output.changelog.items()
+        prepared_batch = self.store.prepare_known(changelog, output.local, NO_META)
         self._offset += len(output.changelog)
         self.store.apply(prepared_batch, Position(self._offset, -1))
         cost.bytes_written += sum(len(k) + len(v) for k, v in output.changelog.items())

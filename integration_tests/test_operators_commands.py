@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,10 +24,11 @@ from integration_tests.system.support import (
 )
 from services.contracts import topics
 from services.contracts.examples import load_example
-from services.contracts.families import FAMILIES
+from services.contracts.families import FAMILIES, SOURCE_TOPICS
 from services.contracts.topics import PARTITIONS, TOPIC_PREFIX_VARIABLE, TOPICS
 from services.local.run_directory import owned_run_directory
 from services.local.system import INTAKES, LocalSystem
+from services.local.waiting import poll_until
 
 NOT_AS_IT_SHOULD_BE = 7
 SOURCES = 5
@@ -49,7 +51,7 @@ def system(kafka_bootstrap: str, redis_url: str, run_directory: Path) -> Iterato
 def msctl(bootstrap: str, *arguments: str) -> tuple[int, Any, str]:
     """Run msctl as a process; return exit code, its JSON and what it said."""
     command = [sys.executable, "-m", "services.cli.main", *arguments]
-    command += ["--json", "--endpoint", f"kafka={bootstrap}"]
+    command += ["--output", "json", "--endpoint", f"kafka={bootstrap}"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     return ended.returncode, json.loads(ended.stdout or "null"), ended.stderr
 
@@ -99,6 +101,38 @@ def test_topics_are_compared_with_the_catalogue_and_created_only_when_asked(
     assert by_name["complaints.v1"]["bytes"] > 500
 
 
+def test_topic_that_is_missing_is_never_taken_for_a_stream_in_order(
+    kafka_bootstrap: str,
+    system: LocalSystem,  # noqa: ARG001  it isolates the names
+) -> None:
+    """Without topics nothing is behind, everything is whole, and two views are equal."""
+    state = topics.name("lifecycle.v1")
+    every = [*map(topics.name, SOURCE_TOPICS), state]
+    assert_missing(kafka_bootstrap, of_stream=every, of_state=[state])
+    assert msctl(kafka_bootstrap, "topics", "--create")[0] == 0
+    assert_missing(kafka_bootstrap, of_stream=[], of_state=[])
+    complaints = topics.name("complaints.v1")
+    with KafkaAdminClient(bootstrap_servers=kafka_bootstrap) as admin:
+        admin.delete_topics([complaints])
+        poll_until(
+            lambda: complaints not in admin.list_topics(),
+            timeout_seconds=60,
+            what="the topic is deleted",
+        )
+    assert_missing(kafka_bootstrap, of_stream=[complaints], of_state=[])
+    code, rows, _ = msctl(kafka_bootstrap, "lag")
+    assert (code, len(rows)) == (NOT_AS_IT_SHOULD_BE, (SOURCES - 1) * PARTITIONS)
+
+
+def assert_missing(bootstrap: str, *, of_stream: list[str], of_state: list[str]) -> None:
+    """Exactly these topics are told to be missing, by the commands that look at them."""
+    looking = {"lag": of_stream, "rebuild status": of_stream, "digest": of_state}
+    for command, names in looking.items():
+        code, _, said = msctl(bootstrap, *command.split())
+        assert code == (NOT_AS_IT_SHOULD_BE if names else 0), (command, said)
+        assert re.findall(rf"{re.escape(topics.prefix())}[\w.-]+", said) == names, command
+
+
 def test_lag_and_digest_follow_what_the_workers_have_committed(
     kafka_bootstrap: str, system: LocalSystem, tmp_path: Path
 ) -> None:
@@ -112,8 +146,8 @@ def test_lag_and_digest_follow_what_the_workers_have_committed(
     )
     wait_folded(kafka_bootstrap)
     wait_applied(kafka_bootstrap)
-    code, rows, _ = msctl(kafka_bootstrap, "lag", "--max-seconds", "0")
-    assert code == 0, rows
+    code, rows, said = msctl(kafka_bootstrap, "lag", "--max-seconds", "0")
+    assert code == 0, (rows, said)
     assert len(rows) == SOURCES * PARTITIONS
     assert {row["lag"] for row in rows} == {0}
     assert {row["owner"].partition("@")[0].endswith("-lifecycle-0") for row in rows} == {True}

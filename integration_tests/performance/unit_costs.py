@@ -34,9 +34,10 @@ from integration_tests.system.city_log import (
 )
 from integration_tests.system.monitoring import Monitor
 from integration_tests.system.support import publish_rules, read_topic
-from services.cli.positions import SOURCE_TOPICS, applied, committed_reader, existing
+from services.cli.positions import applied, committed_reader, existing
 from services.cli.topics_command import on_disk
 from services.contracts import state_keys, topics
+from services.contracts.families import SOURCE_TOPICS
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE, TOPICS
 from services.local.environment import LocalEnvironment, local_environment
 from services.local.run_directory import owned_run_directory

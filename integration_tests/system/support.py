@@ -33,7 +33,7 @@ from market_supervision.registration.v1.registration_intake_service_pb2_grpc imp
 
 from services.contracts import state_keys, topics
 from services.contracts.bundles import overridden, read_files
-from services.contracts.families import FAMILIES, FamilyEvent, family_of
+from services.contracts.families import FAMILIES, SOURCE_TOPICS, FamilyEvent, family_of
 from services.contracts.state_keys import StateKind
 from services.control.publishing import publish
 from services.lifecycle.digest import ViewDigest, digest_records
@@ -200,10 +200,9 @@ def outcome(bootstrap_servers: str) -> Outcome:
 
 def wait_applied(bootstrap_servers: str, *, seconds: float = 300) -> None:
     """Wait until the newest META of each partition has passed every record lifecycle reads."""
-    sources = ("control.v1", *(family.topic for family in FAMILIES))
     ends = {
         (raw.partition, topics.name(short)): raw.offset
-        for short in sources
+        for short in SOURCE_TOPICS
         for raw in read_topic(bootstrap_servers, short)
     }
 

@@ -3,12 +3,14 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from google.protobuf.message import DecodeError
 
+from services.cli import missing_topics
 from services.cli.addresses import EndpointOption, address
 from services.cli.exit_codes import ExitCode
 from services.cli.failures import reported
@@ -23,7 +25,11 @@ from services.contracts.topics import PARTITIONS
 from services.lifecycle.digest import total_digest
 
 NAMED_MAX: Final = 20
-"""Entities that differ and are named."""
+"""Entities that differ or are doubled, and are named."""
+DOUBLED: Final = "in_several_partitions"
+COMPARED: Final = ("total", "partitions", "entities", "records")
+"""An entity that moved to another partition changes the partitions only; one that is doubled, the
+counts."""
 
 
 def show_digest(
@@ -55,8 +61,8 @@ def show_digest(
     SHA-256 over the latest record of each key, without offsets and append times; one for all
     entities and one a partition. Memory does not grow with the state (with --entities it does).
 
-    Exit codes: 0 told, 7 not the digest of --compare, 1 a record cannot be read, 3 the broker is
-    away.
+    Exit codes: 0 told, 7 not the digest of --compare, an entity stands in several partitions, or
+    there is no state topic, 1 a record cannot be read, 3 the broker is away.
     """
     before = _earlier(compare)
     bootstrap_servers = address("kafka", endpoint)
@@ -68,8 +74,11 @@ def show_digest(
     except (StateKeyError, DecodeError) as error:
         fail(f"the state cannot be read (状态无法解析): {error}", ExitCode.FAILED)
     print_record(told, Output.JSON if as_json else output, title="digest (视图摘要)")
+    wrong = [f"{name} in partitions {at} (主体重复)" for name, at in told[DOUBLED].items()]
     if before is not None and (differing := _differences(before, told)):
-        fail(f"not the view of {compare} (视图不一致): {differing}", ExitCode.DIFFERS)
+        wrong.append(f"not the view of {compare} (视图不一致): {differing}")
+    if wrong:
+        fail("; ".join(wrong), ExitCode.DIFFERS)
 
 
 def _digest(bootstrap_servers: str, folder: Path, *, entities: bool) -> dict[str, Any]:
@@ -82,6 +91,10 @@ def _digest(bootstrap_servers: str, folder: Path, *, entities: bool) -> dict[str
             "entities": sum(part.entities for part in parts),
             "records": sum(part.records for part in parts),
             "partitions": [part.digest for part in parts],
+            DOUBLED: {
+                name.decode(): numbers
+                for name, numbers in islice(state.doubled(range(PARTITIONS)), NAMED_MAX)
+            },
         }
         if entities:
             told["digest_by_entity"] = {
@@ -93,6 +106,7 @@ def _digest(bootstrap_servers: str, folder: Path, *, entities: bool) -> dict[str
 def _shown(bootstrap_servers: str) -> Iterator[TopicRecord]:
     """Read the state topic and show how far."""
     with committed_reader(bootstrap_servers) as consumer:
+        missing_topics.refuse(missing_topics.missing(consumer, [STATE_TOPIC]))
         there = existing(consumer, [STATE_TOPIC])
         begins, ends = consumer.beginning_offsets(there), consumer.end_offsets(there)
     at = {tp.partition: begins[tp] for tp in there}
@@ -112,22 +126,23 @@ def _earlier(file: Path | None) -> Mapping[str, Any] | None:
         document = dict(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
         fail(f"--compare {file}: {error} (无法读取)", ExitCode.USAGE)
-    if not (
-        isinstance(document.get("total"), str) and isinstance(document.get("partitions"), list)
-    ):
+    kinds = {"total": str, "partitions": list, "entities": int, "records": int}
+    if not all(isinstance(document.get(name), kind) for name, kind in kinds.items()):
         fail(f"--compare {file}: not an output of `msctl digest` (不是摘要文件)", ExitCode.USAGE)
     return document
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Say what differs; empty when the views are equal."""
-    if before["total"] == now["total"]:
+    if all(before[name] == now[name] for name in COMPARED):
         return ""
-    pairs = zip(before["partitions"], now["partitions"], strict=False)
+    pairs = zip_longest(before["partitions"], now["partitions"])
     numbers = [str(number) for number, (old, new) in enumerate(pairs) if old != new]
-    said = [f"partitions {', '.join(numbers)}"]
+    said = [f"partitions {', '.join(numbers)}"] if numbers else []
+    counts = [name for name in ("entities", "records") if before[name] != now[name]]
+    said += [f"{now[name]} {name} instead of {before[name]}" for name in counts]
     old, new = before.get("digest_by_entity"), now.get("digest_by_entity")
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(name for name in old | new if old.get(name) != new.get(name))
         said.append(f"{len(names)} entities: {', '.join(names[:NAMED_MAX])}")
-    return "; ".join(said)
+    return "; ".join(said) or "the total"

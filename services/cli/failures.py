@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 
 from services.cli.exit_codes import ExitCode
 from services.cli.output import fail
+from services.streaming.meta import MetaError
 
 _CODES = {
     grpc.StatusCode.NOT_FOUND: ExitCode.NOT_FOUND,
@@ -22,7 +23,7 @@ _CODES = {
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn errors of services and broker into a message and an exit code."""
+    """Turn errors of services and broker, and unreadable positions, into a message and a code."""
     try:
         yield
     except grpc.RpcError as error:
@@ -31,6 +32,8 @@ def reported() -> Iterator[None]:
     except KafkaError as error:
         message = f"the broker cannot be used (消息系统不可用): {type(error).__name__}: {error}"
         fail(message, ExitCode.UNREACHABLE)
+    except MetaError as error:
+        fail(str(error), ExitCode.FAILED)
 
 
 def describe(error: grpc.RpcError) -> str:

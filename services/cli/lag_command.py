@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 from kafka import TopicPartition
 
+from services.cli import missing_topics
 from services.cli.addresses import EndpointOption, address
 from services.cli.exit_codes import ExitCode
 from services.cli.failures import reported
 from services.cli.output import JsonOption, Output, OutputOption, fail, print_records
 from services.cli.positions import (
-    SOURCE_TOPICS,
     Position,
     applied,
     committed_reader,
@@ -20,8 +20,8 @@ from services.cli.positions import (
     owners,
 )
 from services.contracts import topics
+from services.contracts.families import SOURCE_TOPICS
 from services.runtime.clock import now_ms
-from services.streaming.meta import MetaError
 
 COLUMNS = (
     "topic",
@@ -60,24 +60,25 @@ def show_lag(
     oldest of them has been on the log; `unit_age_s` is since the partition's last commit.
     The read model's own lag stands in every profile's freshness and in the projection's metrics.
 
-    Exit codes: 0 told, 7 a record has waited longer than --max-seconds, 3 the broker is away.
+    Exit codes: 0 told, 7 a record has waited longer than --max-seconds or a topic is missing, 3 the
+    broker is away.
     """
     bootstrap_servers = address("kafka", endpoint)
-    try:
-        with reported():
-            rows = _rows(bootstrap_servers)
-    except MetaError as error:
-        fail(str(error), ExitCode.FAILED)
+    with reported():
+        rows, absent = _rows(bootstrap_servers)
     shown = [row for row in rows if row["lag"]] if behind else rows
     print_records(shown, COLUMNS, Output.JSON if as_json else output, title="lag (处理延迟)")
+    missing_topics.refuse(absent)
     worst = max((row["lag_s"] for row in rows), default=0.0)
     if max_seconds is not None and worst > max_seconds:
         message = f"a record has waited {worst:.0f} s, more than {max_seconds:g} (处理落后)"
         fail(message, ExitCode.DIFFERS)
 
 
-def _rows(bootstrap_servers: str) -> list[dict[str, Any]]:
+def _rows(bootstrap_servers: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return a row for every source partition there is, and the topics that are not there."""
     with committed_reader(bootstrap_servers) as consumer:
+        absent = missing_topics.missing(consumer)
         positions = applied(consumer)
         sources = existing(consumer, SOURCE_TOPICS)
         ends = consumer.end_offsets(sources)
@@ -87,7 +88,7 @@ def _rows(bootstrap_servers: str) -> list[dict[str, Any]]:
         oldest = oldest_waiting_ms(consumer, waiting, ends)
     now = now_ms()
     owner_of = owners(bootstrap_servers)
-    return [_row(tp, positions, ends, oldest, owner_of, now) for tp in sources]
+    return [_row(tp, positions, ends, oldest, owner_of, now) for tp in sources], absent
 
 
 def _next_offset(positions: Mapping[int, Position], tp: TopicPartition) -> int:

@@ -13,12 +13,10 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaTimeoutError
 
 from services.contracts import topics
-from services.contracts.families import FAMILIES
 from services.contracts.topics import PARTITIONS
 from services.streaming.meta import META_KEY, Meta, decode
 
 STATE_TOPIC: Final = "lifecycle.v1"
-SOURCE_TOPICS: Final = ("control.v1", *(family.topic for family in FAMILIES))
 TAIL_OFFSETS: Final = 64
 """Offsets before the end in which META is looked for first; then sixteen times as many, and on."""
 TAIL_FACTOR: Final = 16

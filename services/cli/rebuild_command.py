@@ -8,19 +8,20 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
+from services.cli import missing_topics
 from services.cli.addresses import EndpointOption, address
 from services.cli.exit_codes import ExitCode
 from services.cli.failures import reported
 from services.cli.output import Output, OutputOption, fail, note, print_records
 from services.cli.positions import (
     REQUEST_TIMEOUT_MS,
-    SOURCE_TOPICS,
     STATE_TOPIC,
     applied,
     committed_reader,
     existing,
 )
 from services.contracts import topics
+from services.contracts.families import SOURCE_TOPICS
 from services.contracts.topics import CATALOGUE, PARTITIONS
 from services.runtime.kafka_topics import ensure_topics
 
@@ -73,7 +74,8 @@ def status(
     """Show how far the rebuild is, by partition, and with --follow when it will be done.
 
     `withheld` counts alerts and dead letters that stood there already; `differing` those of them
-    that came out with other bytes than stand there. Exit code 3 while a partition is not rebuilt.
+    that came out with other bytes than stand there. Exit code 3 while a partition is not rebuilt,
+    7 if a topic is missing, 1 if a position cannot be read.
     """
     bootstrap_servers = address("kafka", endpoint)
     earlier: tuple[float, int] | None = None
@@ -168,6 +170,7 @@ def _make_anew(bootstrap_servers: str) -> None:
 
 def _progress(bootstrap_servers: str) -> list[dict[str, Any]]:
     with committed_reader(bootstrap_servers) as consumer:
+        missing_topics.refuse(missing_topics.missing(consumer))
         sources = existing(consumer, SOURCE_TOPICS)
         ends = consumer.end_offsets(sources)
         positions = applied(consumer)

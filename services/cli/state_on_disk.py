@@ -8,6 +8,7 @@ key in the order of the keys: memory stays the same however big the state is.
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -89,9 +90,27 @@ class StateOnDisk:
 
         An entity stands in one partition only; of one found in several the lowest counts here.
         """
-        everything = merge(*(self._of(partition) for partition in partitions))
-        for _, same in groupby(everything, key=lambda item: item[0]):
-            yield next(same)
+        for _, same in self._by_entity(partitions):
+            name, digest, _ = next(same)
+            yield name, digest
+
+    def doubled(self, partitions: Iterable[int]) -> Iterator[tuple[bytes, list[int]]]:
+        """Yield the entities that stand in several partitions, and in which."""
+        for name, same in self._by_entity(partitions):
+            numbers = [number for _, _, number in same]
+            if len(numbers) > 1:
+                yield name, numbers
+
+    def _by_entity(
+        self, partitions: Iterable[int]
+    ) -> Iterator[tuple[bytes, Iterator[tuple[bytes, str, int]]]]:
+        """Group what stands of an entity in each partition, lowest first: key, digest, number."""
+        everything = merge(*map(self._numbered, partitions), key=itemgetter(0))
+        return groupby(everything, key=itemgetter(0))
+
+    def _numbered(self, partition: int) -> Iterator[tuple[bytes, str, int]]:
+        for name, digest in self._of(partition):
+            yield name, digest, partition
 
     def _of(self, partition: int) -> Iterator[tuple[bytes, str]]:
         for name, digest in self._items(_DIGEST + bytes([partition])):

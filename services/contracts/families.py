@@ -98,6 +98,9 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 
+SOURCE_TOPICS: Final = ("control.v1", *(family.topic for family in FAMILIES))
+"""Short names of what the stream folds: the control records and every family's events."""
+
 FAMILY_BY_NAME: MappingProxyType[str, Family] = MappingProxyType(
     {family.name: family for family in FAMILIES}
 )

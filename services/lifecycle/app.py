@@ -4,7 +4,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from services.contracts import topics
-from services.contracts.families import FAMILIES
+from services.contracts.families import FAMILIES, SOURCE_TOPICS
 from services.contracts.key_schemes import KeySchemes, load_key_schemes
 from services.lifecycle.civil_day import civil_day
 from services.lifecycle.folding.contribution import DayOf
@@ -58,7 +58,7 @@ def build_engine(settings: LifecycleSettings) -> Engine:
     zone_of = zones(schemes)
     engine = Engine(
         settings.app_id,
-        source_topics=(names.control, *names.families),
+        source_topics=tuple(map(topics.name, SOURCE_TOPICS)),
         control_topic=names.control,
         changelog_topic=topics.name("lifecycle.v1"),
         timeline_topic=names.timeline,

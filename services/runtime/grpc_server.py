@@ -1,6 +1,5 @@
 """The asyncio gRPC server of every service: health, reflection, limits, orderly end."""
 
-import ipaddress
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from services.runtime.call_metrics import CallFigures
 from services.runtime.grpc_interceptor import StatusInterceptor
 from services.runtime.logging import get_logger
+from services.runtime.loopback import is_loopback
 from services.runtime.settings import ConfigurationError, GrpcServerSettings
 
 TRANSPORT_FACTOR = 2
@@ -132,13 +132,3 @@ class GrpcServer:
         partial = file.with_name(f".{file.name}.partial")
         partial.write_text(json.dumps(content), encoding="utf-8")
         partial.replace(file)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address reaches this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

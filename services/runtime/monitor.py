@@ -10,9 +10,12 @@ does not turn. It reads plain numbers; nothing is collected between two requests
 
 import json
 import os
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,12 +26,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from services.runtime.logging import get_logger, origin_of
+from services.runtime.loopback import is_loopback
 from services.runtime.settings import ConfigurationError, MonitorSettings
 
 REQUESTS_MAX = 8
 """Requests answered at once; further connections are closed unanswered."""
 REQUEST_SECONDS_MAX = 5.0
-"""A client that sends or takes nothing for so long is dropped."""
+"""A request is over after so long, however busily its client sends or takes byte after byte."""
 
 log = get_logger(__name__)
 
@@ -57,7 +61,13 @@ class MonitorServer:
         probe: Probe,
         collectors: Iterable[Collector],
     ) -> None:
-        """Bind. Raises ConfigurationError when the address cannot be bound."""
+        """Bind. Raises ConfigurationError for an address that may not or cannot be bound."""
+        if not settings.open_to_network and not is_loopback(settings.host):
+            message = (
+                f"metrics host {settings.host} is not loopback: whoever reaches it could read the "
+                "figures. Set METRICS__OPEN_TO_NETWORK=true where that is meant (只允许本机访问)"
+            )
+            raise ConfigurationError(message)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -102,7 +112,7 @@ def start_monitor(
 ) -> MonitorServer | None:
     """Serve a process's metrics and health, if its settings name a port; return the server.
 
-    Raises ConfigurationError when the address cannot be bound.
+    Raises ConfigurationError when the address may not or cannot be bound.
     """
     if settings.port is None:
         return None
@@ -119,10 +129,13 @@ class _Server(ThreadingHTTPServer):
         self.registry = registry
         self.probe = probe
         self._slots = threading.BoundedSemaphore(REQUESTS_MAX)
+        self._deadlines: dict[Any, float] = {}
+        """By open connection, in monotonic seconds."""
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._slots.acquire(blocking=False):
+            self._deadlines[request] = time.monotonic() + REQUEST_SECONDS_MAX
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -131,7 +144,17 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._deadlines.pop(request, None)
             self._slots.release()
+
+    def service_actions(self) -> None:
+        # Called by the accepting thread twice a second. A timeout of the socket begins anew with
+        # every byte, so a client that trickles them would keep its place for hours.
+        now = time.monotonic()
+        for request, deadline in list(self._deadlines.items()):
+            if now > deadline:
+                with suppress(OSError):  # it has just ended by itself
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A client that went away, mostly; never a reason to end anything.
@@ -141,7 +164,6 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = REQUEST_SECONDS_MAX
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]

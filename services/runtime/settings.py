@@ -73,7 +73,9 @@ class MonitorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
-    """Another address lets everyone who reaches it read the figures; they name no entity."""
+    """Loopback only, unless `open_to_network`."""
+    open_to_network: bool = False
+    """Serve at any address: whoever reaches it reads the figures unasked; they name no entity."""
     port: int | None = Field(default=None, ge=0, le=65535)
     """Unset: no server. 0: the operating system chooses; see `address_file`."""
     address_file: Path | None = None

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from prometheus_client import Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.runtime import monitor
-from services.runtime.monitor import Condition, MonitorServer, start_monitor
+from services.runtime.monitor import REQUESTS_MAX, Condition, MonitorServer, start_monitor
 from services.runtime.settings import ConfigurationError, MonitorSettings
 
 
@@ -107,13 +108,56 @@ def test_clients_that_say_nothing_leave_room_for_others_in_time(
     server: MonitorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So many connections and no more; each is dropped when it stays silent."""
-    monkeypatch.setattr(monitor._Handler, "timeout", 0.5)
+    monkeypatch.setattr(monitor, "REQUEST_SECONDS_MAX", 0.5)
     silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
     for each in silent:
         each.settimeout(30)
         assert each.recv(1) == b""
         each.close()
     assert get(server, "/healthz")[0] == 200
+
+
+def test_clients_that_trickle_bytes_do_not_keep_others_out(
+    server: MonitorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request as a whole has its time: a byte now and then does not prolong it."""
+    monkeypatch.setattr(monitor, "REQUEST_SECONDS_MAX", 1.0)
+    places = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(REQUESTS_MAX)]
+    begun = time.monotonic()
+    while open_places := [each for each in places if not dropped(each)]:
+        assert time.monotonic() < begun + 60, f"{len(open_places)} still have their place"
+        time.sleep(0.1)
+    for each in places:
+        each.close()
+    assert get(server, "/healthz")[0] == 200
+
+
+def dropped(client: socket.socket) -> bool:
+    """Send one more byte of a request that never ends; tell whether the server gave it up."""
+    client.settimeout(0.01)
+    try:
+        client.sendall(b"G")
+        return client.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "203.0.113.7", "example.org"])  # noqa: S104  refused
+def test_address_beyond_this_machine_has_to_be_meant(host: str, process: Process) -> None:
+    """A typing mistake must not open a port to the network; and an explicit word does."""
+    with pytest.raises(ConfigurationError, match="OPEN_TO_NETWORK"):
+        start_monitor(MonitorSettings(host=host, port=0), "trial", process.probe)
+
+
+def test_address_that_is_meant_is_bound(process: Process) -> None:
+    """As a collector on another machine needs it."""
+    settings = MonitorSettings(host="0.0.0.0", port=0, open_to_network=True)  # noqa: S104  for a moment
+    started = start_monitor(settings, "trial", process.probe)
+    assert started is not None
+    assert get(started, "/healthz")[0] == 200
+    started.stop()
 
 
 def test_port_that_is_taken_is_told(server: MonitorServer, process: Process) -> None:

@@ -53,9 +53,23 @@ def test_alarms_page_lists_every_metric_and_no_other() -> None:
     assert set(OURS.findall(page)) == served()
 
 
-def test_pages_list_every_exit_code_of_the_stream_worker() -> None:
-    """Under its number and its name."""
-    for name in ("alarms.md", "running.md"):
-        page = (PAGES / name).read_text("utf-8")
-        for code in ExitCode:
-            assert re.search(rf"\| {code.value} (\| |`){code.name}", page), (name, code.name)
+def test_exit_codes_of_the_stream_worker_are_told_in_one_table() -> None:
+    """Two tables give two kinds of advice, and a new code gets into one of them."""
+    rows = [
+        (page.name, row)
+        for page in PAGES.glob("*.md")
+        for row in re.findall(r"^\| (\d\d) [|`]", page.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert sorted(rows) == [("running.md", str(code.value)) for code in ExitCode]
+
+
+def test_alarms_about_what_is_gone_speak_when_nothing_is_served() -> None:
+    """With every worker dead there is no sample, and a comparison of no sample holds nowhere."""
+    page = (PAGES / "alarms.md").read_text("utf-8")
+    alarms = dict(re.findall(r"^\| \[([^]]+)\]\([^)]+\) \| `([^`]+)` \|", page, re.MULTILINE))
+    ready = {name for name in served() if name.endswith("_ready")}
+    assert ready >= {"stream_worker_ready", "stream_partition_ready", "projection_ready"}
+    whole = " or ".join(alarms.values())
+    for name in ready - {"stream_partition_ready"}:
+        assert f"absent({name})" in whole, name
+    assert re.search(r"\(count\(.*stream_partition_ready == 1.*\) or vector\(0\)\) < 12", whole)

@@ -1,7 +1,7 @@
 """Quix Streams with the peers' fold in its RocksDB state with changelog topic.
 
-Runs in a virtual environment of its own (`quix_environment.py`), which holds no package of this
-project; besides Quix Streams only the standard library and the fold are imported.
+Runs in a virtual environment of its own (made by `quix_python` in `catalogue.py`), which holds no
+package of this project; besides Quix Streams only the standard library and the fold are imported.
 """
 
 import sys

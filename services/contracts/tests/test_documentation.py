@@ -130,6 +130,19 @@ def test_topic_on_a_page_is_in_the_catalogue(page: Path) -> None:
     assert named <= set(CATALOGUE)
 
 
+def test_every_setting_is_told() -> None:
+    """One that is not told is found in the night it is needed; base ones are shown for one service.
+
+    What the services share is named without their prefix.
+    """
+    page = text_of(ROOT / "docs/operating/running.md")
+    told = set(re.findall(r"^\| `(?:MARKET_SUPERVISION_)?([A-Z_]+)` \|", page, re.MULTILINE))
+    told |= set(re.findall(r"`MARKET_SUPERVISION_(\w+__LOG__\w+)`", page))
+    told = {name.partition("__")[2] or name for name in told}
+    for kind in SETTINGS.values():
+        assert set(variables(kind, "")) - told == set()
+
+
 def test_tests_named_on_pages_exist() -> None:
     """A promise that names its test stands only as long as the test does."""
     sources = [*ROOT.glob("services/**/test_*.py"), *ROOT.glob("integration_tests/**/test_*.py")]
@@ -138,6 +151,20 @@ def test_tests_named_on_pages_exist() -> None:
         names.update(re.findall(r"def (test_\w+)", text_of(source)))
     named = {name for page in PAGES for name in re.findall(r"[`\[/](test_\w+)", text_of(page))}
     assert named - names == set()
+
+
+def test_file_named_in_python_exists() -> None:
+    """A docstring that leads to another file leads somewhere."""
+    folders = ("services", "integration_tests", "deploy", "docs", "protos")
+    paths = {str(path) for folder in folders for path in (ROOT / folder).rglob("*.*")}
+    missing = [
+        f"{source.relative_to(ROOT)}: {named}"
+        for folder in folders
+        for source in (ROOT / folder).rglob("*.py")
+        for named in re.findall(r"`([\w/.-]+\.(?:py|md|proto|yaml))`", text_of(source))
+        if not any(path.endswith(f"/{named}") for path in paths)
+    ]
+    assert missing == []
 
 
 def test_every_decision_is_linked_from_the_architecture() -> None:

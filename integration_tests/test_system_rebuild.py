@@ -7,36 +7,23 @@ is told that an entity he knows is unknown.
 
 import re
 import shutil
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 import redis
-from market_supervision.profiles.v1 import entity_profile_service_pb2 as profiles
-from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import EntityProfileServiceStub
 from typer.testing import CliRunner
 
-from integration_tests.system.city_log import (
-    CONTROL,
-    CityLog,
-    Feed,
-    city_log,
-    make_time_lapse_topics,
-)
-from integration_tests.system.support import outcome, publish_rules, read_topic, wait_applied
+from integration_tests.system.city_log import CONTROL, CityLog, city_log
+from integration_tests.system.city_system import Asking, city_system, feed
+from integration_tests.system.support import outcome, read_topic, wait_applied
 from services.cli.main import app
-from services.contracts.topics import TOPIC_PREFIX_VARIABLE
-from services.local.run_directory import owned_run_directory
 from services.local.system import LocalSystem
 from services.local.waiting import poll_until
 
 pytestmark = pytest.mark.timeout(600)
 
 ENTITIES = 130
-ALL_DAYS = 36_500
 REBUILD = "MARKET_SUPERVISION_LIFECYCLE__REBUILD"
 
 
@@ -48,59 +35,12 @@ def log() -> CityLog:
 
 @pytest.fixture
 def system(
-    kafka_bootstrap: str,
-    redis_url: str,
-    run_directory: Path,
-    log: CityLog,
-    monkeypatch: pytest.MonkeyPatch,
+    kafka_bootstrap: str, redis_url: str, run_directory: Path, log: CityLog
 ) -> Iterator[LocalSystem]:
     """A system with the log on its topics, nothing of it started."""
-    prefix = f"{run_directory.name}."
-    monkeypatch.setenv(TOPIC_PREFIX_VARIABLE, prefix)
-    make_time_lapse_topics(kafka_bootstrap)
-    publish_rules(kafka_bootstrap, max_age_days=ALL_DAYS, timestamp_ms=log.begins_ms - 1)
-    feed = Feed(kafka_bootstrap, log.records, is_read=False)
-    feed.start()
-    feed.finish()
-    extra = {"MARKET_SUPERVISION_LIFECYCLE__SESSION_SECONDS": "6"}
-    with owned_run_directory(run_directory / "system"):
-        system = LocalSystem(
-            run_directory / "system", kafka_bootstrap, redis_url, prefix, dict(extra)
-        )
-        try:
-            yield system
-        finally:
-            system.stop()
-
-
-class Asking(threading.Thread):
-    """Asks for known entities one after the other, and counts the kinds of answers."""
-
-    def __init__(self, address: str, names: list[str]) -> None:
-        super().__init__(name="asking", daemon=True)
-        self._address, self._names = address, names
-        self._enough = threading.Event()
-        self.answers: Counter[str] = Counter()
-
-    def run(self) -> None:
-        """Ask until told to stop."""
-        with grpc.insecure_channel(self._address) as channel:
-            stub = EntityProfileServiceStub(channel)
-            while not self._enough.wait(0.02):
-                name = self._names[self.answers.total() % len(self._names)]
-                try:
-                    stub.GetEntityProfile(
-                        profiles.GetEntityProfileRequest(name=f"entities/{name}"), timeout=30
-                    )
-                    self.answers["answered"] += 1
-                except grpc.RpcError as error:
-                    self.answers[error.code().name] += 1
-
-    def stop(self) -> Counter[str]:
-        """Stop asking; return how often each kind of answer came."""
-        self._enough.set()
-        self.join(60)
-        return self.answers
+    with city_system(kafka_bootstrap, redis_url, run_directory, log.begins_ms) as system:
+        feed(kafka_bootstrap, log.records)
+        yield system
 
 
 def msctl(*arguments: str, kafka: str) -> tuple[int, str]:

@@ -137,18 +137,18 @@ class Stream:
                 time.sleep(0.2)
             admin.delete_groups([group])
 
-    def state(self) -> list[dict[bytes, bytes]]:
-        """Return the newest value of each key of the changelog, by partition, without META."""
+    def state(self, changelog: str | None = None) -> list[dict[bytes, bytes]]:
+        """Return the newest value of each key of a changelog, by partition, without META."""
         found: list[dict[bytes, bytes]] = [{} for _ in range(PARTITIONS)]
-        for record in self.read(self.arguments["changelog_topic"]):
+        for record in self.read(changelog or self.arguments["changelog_topic"]):
             if record.key != META:
                 found[record.partition][record.key] = record.value
         return found
 
-    def positions(self) -> dict[int, Any]:
-        """Return the newest META by partition, as JSON."""
-        changelog = self.read(self.arguments["changelog_topic"])
-        return {r.partition: json.loads(r.value) for r in changelog if r.key == META}
+    def positions(self, changelog: str | None = None) -> dict[int, Any]:
+        """Return the newest META of a changelog by partition, as JSON."""
+        records = self.read(changelog or self.arguments["changelog_topic"])
+        return {r.partition: json.loads(r.value) for r in records if r.key == META}
 
     def entries(self) -> list[Any]:
         """Return the timeline's entries, without META."""
@@ -199,7 +199,7 @@ class Stream:
         assert alerts == expected
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
     """One worker process; its log is the test's evidence."""
 
@@ -255,6 +255,11 @@ class Worker:
         if code is not None:
             assert code in codes, f"ended with {code}:\n{self.log.read_text()[-3000:]}"
             self.start()
+
+    def died_in(self) -> set[str]:
+        """Return the phases in which the fault `die_once_a_phase` has ended it."""
+        marks = (self.stream.directory / self.name).glob("died-*")
+        return {mark.name.removeprefix("died-") for mark in marks}
 
     def wait_for(self, text: str, timeout_s: float = 60.0, *, times: int = 1) -> None:
         """Wait until the log contains a text ``times`` times."""

@@ -2,7 +2,8 @@
 
 ``python worker.py '<json>'``: the arguments of ``Engine`` plus ``alerts_topic``, ``settings``, and
 what a test asks for: ``needs_bundle``, ``ticks``, ``fail_on``, ``hang_on``, ``die_on``,
-``wedge_on`` (values), ``slow_s`` (a unit's least duration), ``fault`` (a name from FAULTS).
+``wedge_on`` (values), ``slow_s`` (a unit's least duration), ``fault`` (a name from FAULTS),
+``phases`` (where `die_once_a_phase` ends the process).
 """
 
 # ruff: noqa: ARG001, ARG002  Steps and faults are given more than each of them needs.
@@ -24,10 +25,13 @@ from faust.assignor.partition_assignor import PartitionAssignor
 
 from services.runtime.logging import configure_logging
 from services.runtime.settings import LogFormat, LogSettings
+from services.streaming import predecessor
 from services.streaming.consumer import EngineConsumer
 from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SideRecord, SourceRecord, UnitOutput
+from services.streaming.meta import META_KEY, decode
 from services.streaming.settings import EngineSettings
+from services.streaming.succession import Predecessor
 from services.streaming.unit_of_work import PartitionProducer
 
 ARGUMENTS: dict[str, Any] = {}
@@ -171,12 +175,47 @@ def delay_commits(engine: Engine) -> None:
     PartitionProducer.commit = delayed  # type: ignore[method-assign]
 
 
+def die_once_a_phase(engine: Engine) -> None:
+    """End the process, as a crash does, once in each of ``phases`` of a succession.
+
+    ``withheld``: a unit that publishes nothing is committed, and not in the local store yet.
+    ``closing``: the predecessor is fenced, and nothing of it is closed yet. ``closed``: a partition
+    of it is. ``published``: the first unit of its own is committed.
+    """
+
+    def end(phase: str) -> None:
+        mark = Path(ARGUMENTS["data_dir"]) / f"died-{phase}"
+        if phase in ARGUMENTS["phases"] and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    commit = PartitionProducer.commit
+
+    async def committed(self: PartitionProducer, topics: Any) -> dict[str, int]:
+        offsets = await commit(self, topics)
+        key, value, _headers = topics[0][1][-1]
+        if key == META_KEY:
+            end("withheld" if decode(value).shadow else "published")
+        return offsets
+
+    class ClosingProducer(PartitionProducer):
+        async def commit(self, topics: Any) -> dict[str, int]:
+            end("closing")
+            offsets = await commit(self, topics)
+            end("closed")
+            return offsets
+
+    PartitionProducer.commit = committed  # type: ignore[method-assign]
+    predecessor.PartitionProducer = ClosingProducer  # type: ignore[attr-defined]
+
+
 FAULTS: dict[str, Callable[[Engine], None]] = {
     "delay_first_event_topic": delay_first_event_topic,
     "lose_a_chunk": lose_a_chunk,
     "assign_round_robin": assign_round_robin,
     "lead_without_metadata": lead_without_metadata,
     "delay_commits": delay_commits,
+    "die_once_a_phase": die_once_a_phase,
 }
 
 
@@ -192,6 +231,7 @@ def main() -> None:
         timeline_topic=ARGUMENTS["timeline_topic"],
         side_topics=(ARGUMENTS["alerts_topic"], ARGUMENTS["dead_letter_topic"]),
         guarded_topics=ARGUMENTS.get("guarded_topics", ()),
+        predecessor=Predecessor(**heritage) if (heritage := ARGUMENTS.get("predecessor")) else None,
         step_factory=CountingStep,
         data_dir=Path(ARGUMENTS["data_dir"]),
         bootstrap=ARGUMENTS["bootstrap"],

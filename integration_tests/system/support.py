@@ -1,6 +1,6 @@
 """A whole system of real processes for one test, and an outsider's look at its topics."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from difflib import unified_diff
@@ -198,8 +198,16 @@ def outcome(bootstrap_servers: str) -> Outcome:
     )
 
 
-def wait_applied(bootstrap_servers: str, *, seconds: float = 300) -> None:
-    """Wait until the newest META of each partition has passed every record lifecycle reads."""
+def wait_applied(
+    bootstrap_servers: str,
+    *,
+    seconds: float = 300,
+    look_after: Callable[[], object] | None = None,
+) -> None:
+    """Wait until the newest META of each partition has passed every record lifecycle reads.
+
+    ``look_after`` is called again and again meanwhile: a supervisor's look at its children.
+    """
     ends = {
         (raw.partition, topics.name(short)): raw.offset
         for short in SOURCE_TOPICS
@@ -207,6 +215,8 @@ def wait_applied(bootstrap_servers: str, *, seconds: float = 300) -> None:
     }
 
     def missing() -> list[tuple[int, str]]:
+        if look_after is not None:
+            look_after()
         newest = {
             record.partition: decode_meta(record.value).applied
             for record in read_topic(bootstrap_servers, "lifecycle.v1")

@@ -16,6 +16,11 @@ PARTITIONS = 12
 TOPIC_PREFIX_VARIABLE = "MARKET_SUPERVISION_TOPIC_PREFIX"
 TOPIC_PREFIX_DEFAULT = "market-supervision."
 
+STATE_TOPIC = "lifecycle.v1"
+"""Short name of the topic of the state, whatever the version of its format."""
+STATE_VERSION_VARIABLE = "MARKET_SUPERVISION_STATE_VERSION"
+STATE_VERSION_MAX = 99
+
 RECORD_BATCH_BYTES_MAX = 2 * 1024 * 1024
 """Largest record batch: a dead letter wraps a source record of 1 MiB with headers and reasons."""
 EVENT_BATCH_BYTES_MAX = 1024 * 1024
@@ -181,12 +186,36 @@ def prefix() -> str:
 
 
 def name(short_name: str) -> str:
-    """Return the full name of a catalogued topic; KeyError for one that is not catalogued."""
+    """Return the full name of a catalogued topic; KeyError for one that is not catalogued.
+
+    That of the state's topic is the one of the version this process works on.
+    """
+    if short_name == STATE_TOPIC:
+        return state_topic_name(state_version())
     return prefix() + CATALOGUE[short_name].short_name
+
+
+def state_version() -> int:
+    """Return the version of the state's format that this process works on; ValueError if invalid.
+
+    Another version has a topic of its own, `lifecycle.v<n>`, beside the first one's.
+    """
+    given = os.environ.get(STATE_VERSION_VARIABLE, "1")
+    if not (given.isascii() and given.isdecimal()) or not 1 <= int(given) <= STATE_VERSION_MAX:
+        message = f"{STATE_VERSION_VARIABLE}={given}: not from 1 to {STATE_VERSION_MAX}"
+        raise ValueError(message)
+    return int(given)
+
+
+def state_topic_name(version: int) -> str:
+    """Return the full name of the state's topic in a version of its format."""
+    return f"{prefix()}lifecycle.v{version}"
 
 
 def short_name(full_name: str) -> str:
     """Return the catalogue's name of a full topic name; ValueError when it is not one of ours."""
+    if full_name == name(STATE_TOPIC):
+        return STATE_TOPIC
     found = full_name.removeprefix(prefix())
     if not full_name.startswith(prefix()) or found not in CATALOGUE:
         message = f"not a topic of the catalogue: {full_name}"

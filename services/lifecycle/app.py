@@ -11,12 +11,13 @@ from services.lifecycle.folding.contribution import DayOf
 from services.lifecycle.local_index import ZoneOf
 from services.lifecycle.monitoring import DeadLetters, probe, status_writer
 from services.lifecycle.record_identity import record_identity
-from services.lifecycle.settings import LifecycleSettings
+from services.lifecycle.settings import LifecycleSettings, app_id_of
 from services.lifecycle.step import LifecycleStep, StepTopics
 from services.runtime.monitor import start_monitor
 from services.streaming.engine import Engine
 from services.streaming.metrics import EngineCollector
 from services.streaming.settings import EngineSettings
+from services.streaming.succession import Predecessor
 
 DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
 """Zone of keys whose scheme is not registered: they came past the intakes and are shown too."""
@@ -57,14 +58,15 @@ def build_engine(settings: LifecycleSettings) -> Engine:
     schemes = load_key_schemes()
     zone_of = zones(schemes)
     engine = Engine(
-        settings.app_id,
+        settings.app_id or app_id_of(topics.state_version()),
         source_topics=tuple(map(topics.name, SOURCE_TOPICS)),
         control_topic=names.control,
-        changelog_topic=topics.name("lifecycle.v1"),
+        changelog_topic=topics.name(topics.STATE_TOPIC),
         timeline_topic=names.timeline,
         side_topics=(names.alerts, names.dead_letter, names.links),
         guarded_topics=(names.alerts, names.dead_letter),
         identify=record_identity(names.alerts),
+        predecessor=_predecessor(settings),
         step_factory=lambda _partition: LifecycleStep(names, zone_of, tuple(schemes.by_name)),
         data_dir=settings.data_dir,
         bootstrap=settings.kafka_bootstrap_servers,
@@ -93,4 +95,18 @@ def monitored(engine: Engine, settings: LifecycleSettings) -> None:
         probe(engine.health, engine.settings.watchdog_s),
         EngineCollector(engine.health),
         dead_letters,
+    )
+
+
+def _predecessor(settings: LifecycleSettings) -> Predecessor | None:
+    if not settings.succeeds:
+        return None
+    version = topics.state_version() - 1
+    if version < 1:
+        message = f"succeeds={settings.succeeds}: version 1 of the state has none before it"
+        raise ValueError(message)
+    return Predecessor(
+        settings.predecessor_app_id or app_id_of(version),
+        topics.state_topic_name(version),
+        shadow=settings.succeeds == "shadow",
     )

@@ -99,6 +99,7 @@ def status_writer(health: EngineHealth, path: Path) -> Callable[[], object]:
                 str(number): {
                     "ready": part.ready,
                     "holding": part.holding,
+                    "following": part.following,
                     "lag": {topic: part.lag(topic) for topic in part.ends},
                     "behind_seconds": round(part.behind_s, 1),
                     "records": part.records,

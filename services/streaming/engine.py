@@ -25,11 +25,13 @@ from services.streaming.interface import StepFactory
 from services.streaming.merge import HoleError
 from services.streaming.partition import Delivery, Topics
 from services.streaming.partition_factory import PartitionFactory
+from services.streaming.predecessor import Follower
 from services.streaming.rebalance import Rebalance
 from services.streaming.rebuilding import Identify, whole_record
 from services.streaming.roster import Roster
 from services.streaming.settings import EngineSettings
 from services.streaming.state_changes import StateChanges
+from services.streaming.succession import Predecessor
 from services.streaming.topic_check import check_topics
 from services.streaming.watchdog import Watchdog
 
@@ -54,6 +56,7 @@ class Engine:
         side_topics: Sequence[str] = (),
         guarded_topics: Sequence[str] = (),
         identify: Identify = whole_record,
+        predecessor: Predecessor | None = None,
         step_factory: StepFactory,
         data_dir: Path,
         bootstrap: str,
@@ -67,8 +70,9 @@ class Engine:
         append times are equal) and contain ``control_topic``. ``side_topics`` are the others the
         step writes to; in the ``guarded_topics`` among them nothing may stand twice: a partition
         without state does not begin while they hold records of it, unless ``settings.rebuild``, and
-        then ``identify`` tells which of the records it writes stand there. ``data_dir`` belongs to
-        this worker alone. ``bootstrap`` is ``host:port[,host:port...]``.
+        then ``identify`` tells which of the records it writes stand there. ``predecessor`` is the
+        version of the state that this one is built beside, or takes over from. ``data_dir`` belongs
+        to this worker alone. ``bootstrap`` is ``host:port[,host:port...]``.
         """
         self.settings = settings or EngineSettings()
         self.topics = Topics(
@@ -79,6 +83,8 @@ class Engine:
             tuple(side_topics),
             tuple(guarded_topics),
         )
+        before = () if predecessor is None else (predecessor.changelog,)
+        self.needed_topics = (*self.topics.all, *before)
         self.bootstrap = bootstrap
         self.data_dir = data_dir
         self.partition_count = partition_count
@@ -93,13 +99,25 @@ class Engine:
         transport.settings = self.settings
         self.app._transport = transport  # noqa: SLF001  the only way to give Faust a transport
         parts = PartitionFactory(
-            app_id, self.topics, step_factory, data_dir, bootstrap, self.settings, identify
+            app_id,
+            self.topics,
+            step_factory,
+            data_dir,
+            bootstrap,
+            self.settings,
+            identify,
+            predecessor,
         )
         self._rebalance = Rebalance(self.app, parts, partition_count, self._roster, self.health)
         self._rebalance.connect()
         for number, channel in channels.items():
             self.app.agent(channel, name=f"partition-{number}")(self._agent(number))
         self._subscribe()
+        if predecessor is not None and predecessor.shadow:
+            self._follower = Follower(predecessor, bootstrap)
+            self.app.timer(1.0)(self._follow)
+            stop: Any = self._stop_following
+            self.app.on_before_shutdown.connect(stop)
         self.app.timer(1.0)(self._every_second)
         self.app.timer(self.settings.group_commit_s)(self._rebalance.commit_display)
 
@@ -161,6 +179,20 @@ class Engine:
             if partition.tick_due:
                 await self._channels[number].hand_over(Delivery(self._roster.epoch))
 
+    async def _follow(self) -> None:
+        """Let the shadow's partitions go as far as the running version has come."""
+        partitions = self._roster.open_partitions()
+        try:
+            passed = await self._follower.look(sorted(partitions))
+        except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
+            die_of(error, ExitCode.RECOVERY_FAILED, "following the running version")
+        for number, partition in partitions.items():
+            partition.bound.passed = passed[number]
+            await self._channels[number].hand_over(Delivery(self._roster.epoch))
+
+    async def _stop_following(self, _app: Any, **_: Any) -> None:
+        await self._follower.stop()
+
 
 def run_worker(engine: Engine) -> NoReturn:
     """Run the engine in this process until SIGTERM or SIGINT; raises SystemExit(0) then.
@@ -173,7 +205,7 @@ def run_worker(engine: Engine) -> NoReturn:
         asyncio.new_event_loop().run_until_complete(
             check_topics(
                 engine.bootstrap,
-                engine.topics.all,
+                engine.needed_topics,
                 engine.partition_count,
                 engine.settings.start_timeout_s,
             )

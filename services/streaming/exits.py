@@ -50,9 +50,12 @@ class ExitCode(enum.IntEnum):
     """A transaction could not be written or committed; its outcome is settled by the next owner."""
     RECORD_WITHOUT_STATE = 84
     """A guarded topic holds records of a partition whose state is empty: they would come twice."""
+    STATE_VERSION = 85
+    """This version of the state may not go on by itself: another one took over from it for ever, or
+    it still follows a running one."""
     LOCAL_DISK_FAILED = 86
     """A local store or journal could not be read or written (disk full, I/O error, damage). Nothing
-    speaks against the record that was being tried; 85 is kept for a state of another version."""
+    speaks against the record that was being tried."""
 
 
 class EngineError(Exception):

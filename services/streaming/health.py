@@ -62,6 +62,8 @@ class PartitionHealth:
     ends: dict[str, int] = field(default_factory=dict)
     waiting_records: int = 0
     holding: bool = False
+    following: bool = False
+    """A shadow that waits for the running version to go further (see `succession`)."""
     records: int = 0
     unit_s: float = 0.0
     step_s: float = 0.0

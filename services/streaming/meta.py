@@ -6,15 +6,21 @@ that has passed it has seen the whole unit, and knows which source records are c
 Format: key ``b"\x00meta"``; value JSON (UTF-8, sorted keys, no spaces)::
 
     {"applied":{"<topic>":[<next offset>,<append time ms of the last applied record>],...},
+     "closed":true,
      "rebuild":{"sources":{"<topic>":<end>,...},"guarded":{"<topic>":<end>,...},
                 "withheld":<int>,"differing":<int>},
-     "stream_time_ms":<int>,"topic_ids":{"<topic>":"<32 hex>",...},"unit":<int>,"v":1}
+     "shadow":true,"stream_time_ms":<int>,"topic_ids":{"<topic>":"<32 hex>",...},
+     "unit":<int>,"v":1}
 
 ``unit`` counts the partition's committed units from 1. A topic of which nothing was applied yet is
 absent from ``applied``. ``topic_ids`` are the ids of the source topics that ``applied`` speaks of;
-they may be absent. ``rebuild`` is there only while the state is being folded again from the
-beginning (see `Rebuild`), and ``v`` is 2 then: software that would not withhold what was published
-before must not go on from there.
+they may be absent. The others are there only when they say something:
+
+``rebuild``: the state is being folded again from the beginning (see `Rebuild`), and ``v`` is 2:
+software that would not withhold what was published before must not go on from there.
+``shadow``: the unit was published by a predecessor and withheld here; ``v`` is 2: who goes on must
+know that predecessor's position. ``closed``: another version took over from this state, for ever;
+``v`` is 3.
 """
 
 import json
@@ -29,6 +35,7 @@ RESERVED_PREFIX = b"\x00"
 
 _VERSION = 1
 _VERSION_REBUILDING = 2
+_VERSION_CLOSED = 3
 
 
 class MetaError(ValueError):
@@ -78,6 +85,15 @@ class Meta:
     applied: Mapping[str, Applied] = field(default_factory=lambda: MappingProxyType({}))
     topic_ids: Mapping[str, str] = field(default_factory=lambda: _NONE)
     rebuild: Rebuild | None = None
+    closed: bool = False
+    shadow: bool = False
+
+    @property
+    def version(self) -> int:
+        """The version of the format that this position needs."""
+        if self.closed:
+            return _VERSION_CLOSED
+        return _VERSION_REBUILDING if self.rebuild is not None or self.shadow else _VERSION
 
     def next_offset(self, topic: str) -> int | None:
         """Return the first offset of ``topic`` that is not contained, or None if none was read."""
@@ -91,12 +107,14 @@ def encode(meta: Meta) -> bytes:
         "applied": {t: [a.next_offset, a.append_time_ms] for t, a in meta.applied.items()},
         "stream_time_ms": meta.stream_time_ms,
         "unit": meta.unit,
-        "v": _VERSION,
+        "v": meta.version,
     }
     if meta.topic_ids:
         document["topic_ids"] = dict(meta.topic_ids)
+    for name, said in (("closed", meta.closed), ("shadow", meta.shadow)):
+        if said:
+            document[name] = True
     if meta.rebuild is not None:
-        document["v"] = _VERSION_REBUILDING
         document["rebuild"] = {
             "sources": dict(meta.rebuild.sources),
             "guarded": dict(meta.rebuild.guarded),
@@ -126,11 +144,13 @@ def decode(value: bytes) -> Meta:
                 {str(t): str(topic_id) for t, topic_id in document.get("topic_ids", {}).items()}
             ),
             rebuild=None if rebuild is None else _decode_rebuild(rebuild),
+            closed=document.get("closed", False) is True,
+            shadow=document.get("shadow", False) is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MetaError(f"not a META value: {value[:80]!r} ({error}) (位点记录无法解析)") from error
-    if version != (_VERSION if meta.rebuild is None else _VERSION_REBUILDING):
-        raise MetaError(f"META version {version!r} is not {_VERSION} (位点记录版本不支持)")
+    if version != meta.version:
+        raise MetaError(f"META version {version!r} is not {meta.version} (位点记录版本不支持)")
     return meta
 
 

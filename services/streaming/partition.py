@@ -26,6 +26,7 @@ from services.streaming.pacing import Pacer
 from services.streaming.rebuilding import Rebuilding
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, Position, Prepared, StoreFailedError
+from services.streaming.succession import Bound
 from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
 from services.streaming.unit_size import UnitSize
 from services.streaming.unit_store import UnitStore
@@ -113,16 +114,19 @@ class Partition:
         self._suspicion = Suspicion(None, {})
         self._source_ids: Mapping[str, str] = {}
         self._rebuilding = Rebuilding()
+        self.bound = Bound()
+        self._withheld = False
         self._open = False
         self._holding = True
         self._unit_size = UnitSize(settings)
         self._next_tick = 0.0
         self._spent: dict[str, float] = {}
 
-    def adopt(self, source_ids: Mapping[str, str], rebuilding: Rebuilding) -> None:
-        """Learn what every META has to bear, before the first unit."""
+    def adopt(self, source_ids: Mapping[str, str], rebuilding: Rebuilding, bound: Bound) -> None:
+        """Learn, before the first unit, what METAs have to bear and what was published already."""
         self._source_ids = source_ids
         self._rebuilding = rebuilding
+        self.bound = bound
 
     def restored(self) -> dict[str, int]:
         """Take the restored store's position over; return the source offsets to seek to."""
@@ -155,7 +159,8 @@ class Partition:
     @property
     def tick_due(self) -> bool:
         """True when the step should be asked for a tick."""
-        return self._open and not self._holding and time.monotonic() >= self._next_tick
+        may_tick = self._open and not self._holding and not self.bound.shadow
+        return may_tick and time.monotonic() >= self._next_tick
 
     def add_backlog(self, chunk: Chunk) -> None:
         """Count records that are on their way here."""
@@ -207,15 +212,22 @@ class Partition:
         if self._holding:
             self._holding = self.health.holding = self._ask_holds()
         if self._holding:
-            return bool(self._merge.peek_topic(self._topics.control))
+            return bool(self._next_records())
+        if self.bound.shadow:
+            # It waits rightly for the running version, not for its own merge.
+            self.health.following = self._merge.ready() and not self._next_records()
+            return self._merge.ready() and not self.health.following
         return self._merge.ready()
 
-    def _next_records(self) -> list[SourceRecord]:
+    def _next_records(self) -> Sequence[SourceRecord]:
         """Return what the next unit may take: while the step holds, one control record at most."""
         if self._holding:
-            return self._merge.peek_topic(self._topics.control)
-        limit = 1 if self._suspicion.suspects else self._unit_size.records
-        return self._merge.peek(limit, self._settings.unit_input_bytes)
+            records: Sequence[SourceRecord] = self._merge.peek_topic(self._topics.control)
+        else:
+            limit = 1 if self._suspicion.suspects else self._unit_size.records
+            records = self._merge.peek(limit, self._settings.unit_input_bytes)
+        records, self._withheld = self.bound.cut(records)
+        return records
 
     async def _unit(self, wanted: float) -> None:
         """Do one unit; ``wanted``: when its first record was at hand (monotonic seconds)."""
@@ -229,7 +241,7 @@ class Partition:
             (r.append_time_ms for r in records[:taken]), default=self._meta.stream_time_ms
         )
         stream_time_ms = max(stream_time_ms, self._meta.stream_time_ms)
-        side = by_topic(self._rebuilding.withhold(output.side))
+        side = by_topic(() if self._withheld else self._rebuilding.withhold(output.side))
         tick = self._ask_tick(view, stream_time_ms)
         if tick is not None:
             side.setdefault(self._topics.control, []).append((*tick, ()))
@@ -262,11 +274,19 @@ class Partition:
         consumed = self._merge.consume(taken)
         applied = self._merge.applied
         rebuild = self._rebuilding.mark(applied)
-        meta = Meta(self._meta.unit + 1, stream_time_ms, applied, self._source_ids, rebuild)
+        meta = Meta(
+            self._meta.unit + 1,
+            stream_time_ms,
+            applied,
+            self._source_ids,
+            rebuild,
+            shadow=self._withheld,
+        )
         meta_value = encode(meta)
         prepared = await self._pacer.compute(partial(prepare, meta_value))
         changelog = [(key, value, ()) for key, value in output.changelog.items()]
-        side.setdefault(self._topics.timeline, []).append((META_KEY, meta_value, ()))
+        if not self._withheld:
+            side.setdefault(self._topics.timeline, []).append((META_KEY, meta_value, ()))
         with self._timed("commit"):
             offsets = await self.producer.commit(
                 [(self._topics.changelog, [*changelog, (META_KEY, meta_value, ())]), *side.items()]

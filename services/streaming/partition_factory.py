@@ -14,10 +14,18 @@ from services.streaming.exits import before_exit
 from services.streaming.interface import StepFactory
 from services.streaming.pacing import Pacer
 from services.streaming.partition import Partition, Topics
+from services.streaming.predecessor import close_predecessor
 from services.streaming.rebuilding import Identify, Rebuilding, begin, read_published
 from services.streaming.record_check import check_record
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, StoreOptions
+from services.streaming.succession import (
+    Bound,
+    Predecessor,
+    check_followed,
+    check_may_go_on,
+    passed_by,
+)
 from services.streaming.unit_of_work import PartitionProducer
 
 log = get_logger(__name__)
@@ -38,6 +46,7 @@ class PartitionFactory:
         bootstrap: str,
         settings: EngineSettings,
         identify: Identify,
+        predecessor: Predecessor | None,
     ) -> None:
         self.app_id = app_id
         self.topics = topics
@@ -46,6 +55,7 @@ class PartitionFactory:
         self._step_factory = step_factory
         self._identify = identify
         self._source_ids: dict[str, str] = {}
+        self._predecessor = predecessor
         self._data_dir = data_dir
         self._options = StoreOptions(settings.write_buffer_bytes, settings.block_cache_bytes)
         self._stores: dict[int, PartitionStore] = {}
@@ -88,6 +98,7 @@ class PartitionFactory:
                 note,
             )
             stores = {number: p.store for number, p in partitions.items()}
+            check_may_go_on({n: store.meta for n, store in stores.items()}, self._predecessor)
             await reader.check_sources(self._source_ids, stores)
             await self._resume_rebuilds(partitions, reader.consumer, note)
         finally:
@@ -100,23 +111,45 @@ class PartitionFactory:
         note: Callable[[int], None],
     ) -> None:
         """Begin the rebuild of partitions without state, and go on with those under way."""
+        bounds = await self._bounds(partitions, consumer)
         metas = {number: partition.store.meta for number, partition in partitions.items()}
         stateless = [number for number, meta in metas.items() if meta.unit == 0]
+        # What a predecessor has published is told from its position, not from its records.
+        heirs = [n for n in stateless if bounds[n].shadow or bounds[n].passed]
+        others = [n for n in stateless if n not in heirs]
         if not self.settings.rebuild:
-            await check_record(consumer, self.topics.guarded, stateless)
-        rebuilds = await begin(consumer, self.topics.sources, self.topics.guarded, stateless)
+            await check_record(consumer, self.topics.guarded, others)
+        rebuilds = await begin(consumer, self.topics.sources, self.topics.guarded, others)
+        rebuilds |= await begin(consumer, self.topics.sources, (), heirs)
         rebuilds |= {n: meta.rebuild for n, meta in metas.items() if meta.rebuild is not None}
         published = await read_published(consumer, rebuilds, self._identify, note)
         for number, partition in partitions.items():
             rebuilding = Rebuilding(rebuilds.get(number), published.get(number))
-            partition.adopt(self._source_ids, rebuilding)
-            if rebuilding.rebuild is not None:
+            partition.adopt(self._source_ids, rebuilding, bounds[number])
+            if rebuilding.rebuild is not None and any(rebuilding.rebuild.guarded.values()):
                 log.info(
                     "rebuilding",
                     partition=number,
                     until=dict(rebuilding.rebuild.sources),
                     published_before=len(published[number]),
                 )
+
+    async def _bounds(
+        self, partitions: dict[int, Partition], consumer: AIOKafkaConsumer
+    ) -> dict[int, Bound]:
+        """Return what a predecessor has published; one that is taken over from is closed first."""
+        numbers = sorted(partitions)
+        if self._predecessor is None:
+            return {number: Bound() for number in numbers}
+        if self._predecessor.shadow:
+            return {number: Bound({}, shadow=True) for number in numbers}
+        stood = await close_predecessor(
+            consumer, self._predecessor, numbers, self.bootstrap, self.settings
+        )
+        log.info("predecessor_closed", app_id=self._predecessor.app_id, partitions=numbers)
+        passed = {number: passed_by(meta) for number, meta in stood.items()}
+        check_followed({n: p.store.meta for n, p in partitions.items()}, passed)
+        return {number: Bound(position) for number, position in passed.items()}
 
     def close(self) -> None:
         """Close every store and journal."""

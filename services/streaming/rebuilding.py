@@ -98,7 +98,8 @@ class Rebuilding:
         rebuild = self._rebuild
         if rebuild is None or not rebuild.is_over(applied):
             return rebuild
-        log.info("rebuilt", withheld=rebuild.withheld, differing=rebuild.differing)
+        if any(rebuild.guarded.values()):
+            log.info("rebuilt", withheld=rebuild.withheld, differing=rebuild.differing)
         self._rebuild = self._published = None
         return None
 

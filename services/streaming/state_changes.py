@@ -102,7 +102,11 @@ class StateChanges:
             return sorted(number for number, p in partitions.items() if test(number, p))
 
         fallen = such(
-            lambda n, p: n not in self._behind and not p.holding and p.behind_s >= self._behind_s
+            lambda n, p: (
+                n not in self._behind
+                and not (p.holding or p.following)
+                and p.behind_s >= self._behind_s
+            )
         )
         caught = such(lambda n, p: n in self._behind and p.behind_s < 1.0)
         if fallen:

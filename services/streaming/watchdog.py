@@ -25,7 +25,7 @@ class Watch:
 
         Seen: a main loop that does not turn; a recovery that restores nothing; a partition with
         records waiting, or records on the broker, that applies nothing. A partition whose step
-        holds (no rule bundle yet) waits rightly.
+        holds (no rule bundle yet) waits rightly, and so does a shadow that may go no further.
         """
         if now - health.loop_alive > self._patience_s:
             return f"the main loop has not turned for {now - health.loop_alive:.0f} s"
@@ -33,7 +33,8 @@ class Watch:
         if self._stuck("recovery", health.restored_records, now, busy=recovering):
             return f"recovery stands still at {health.restored_records} records"
         for number, partition in list(health.partitions.items()):
-            busy = partition.ready and not partition.holding and _has_work(partition)
+            waits = partition.holding or partition.following
+            busy = partition.ready and not waits and _has_work(partition)
             moved = (partition.unit, partition.records, partition.stream_time_ms)
             if self._stuck(number, moved, now, busy=busy):
                 return (

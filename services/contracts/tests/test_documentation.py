@@ -14,7 +14,7 @@ from market_supervision.common.v1.error_reason_pb2 import ErrorReason
 from pydantic import BaseModel
 
 from services.cli.main import app
-from services.contracts.topics import CATALOGUE
+from services.contracts.topics import CATALOGUE, STATE_VERSION_VARIABLE
 from services.importing.endpoints import ENDPOINTS_VARIABLE
 from services.intake.service import IntakeSettings
 from services.lifecycle.settings import LifecycleSettings
@@ -33,7 +33,7 @@ SETTINGS: dict[str, type[Any]] = {
     "PROJECTION": ProjectionSettings,
     "PROFILES": ProfilesSettings,
 }
-SHARED = {ENDPOINTS_VARIABLE, "MARKET_SUPERVISION_TOPIC_PREFIX"}
+SHARED = {ENDPOINTS_VARIABLE, STATE_VERSION_VARIABLE, "MARKET_SUPERVISION_TOPIC_PREFIX"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -68,3 +68,21 @@ def test_foreign_topic_has_no_short_name(full_name: str) -> None:
 def test_timestamp_types_are_kafkas_own_words() -> None:
     """The settings are sent to the broker as they stand."""
     assert {kind.value for kind in TimestampType} == {"LogAppendTime", "CreateTime"}
+
+
+def test_state_topic_is_that_of_the_version_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that reads or writes the state in one process means the same version of it."""
+    assert topics.name("lifecycle.v1") == "market-supervision.lifecycle.v1"
+    monkeypatch.setenv(topics.STATE_VERSION_VARIABLE, "3")
+    assert topics.name("lifecycle.v1") == "market-supervision.lifecycle.v3"
+    assert topics.short_name("market-supervision.lifecycle.v3") == "lifecycle.v1"
+    assert topics.name("timeline.v1") == "market-supervision.timeline.v1"
+    assert topics.state_topic_name(topics.state_version() - 1).endswith("lifecycle.v2")
+
+
+@pytest.mark.parametrize("given", ["", "0", "100", "two", "-1", "２"])
+def test_version_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """A typing mistake must not become the name of a topic."""
+    monkeypatch.setenv(topics.STATE_VERSION_VARIABLE, given)
+    with pytest.raises(ValueError, match="not from 1 to 99"):
+        topics.name("lifecycle.v1")

@@ -1,5 +1,7 @@
 """The watchdog complains when work waits and nothing moves, and only then."""
 
+import pytest
+
 from services.streaming.health import EngineHealth, PartitionHealth
 from services.streaming.meta import Applied
 from services.streaming.watchdog import Watch
@@ -50,9 +52,11 @@ def test_watch_with_nothing_to_do_is_content() -> None:
     assert watched(watch, worker(partition), 1_000.0) is None
 
 
-def test_watch_with_a_holding_step_is_content() -> None:
-    """Before the first rule bundle records wait rightly."""
-    partition = PartitionHealth(ready=True, waiting_records=5, holding=True)
+@pytest.mark.parametrize("why", ["holding", "following"])
+def test_watch_with_a_partition_that_waits_rightly_is_content(why: str) -> None:
+    """Before the first rule bundle, and behind the version a shadow follows, records wait."""
+    partition = PartitionHealth(ready=True, waiting_records=5)
+    setattr(partition, why, True)
     watch = Watch(10.0)
     watched(watch, worker(partition), 0.0)
     assert watched(watch, worker(partition), 1_000.0) is None

@@ -1,14 +1,16 @@
 """The parts of the benchmark that decide what is believed: ratios, verdicts, merging, refusal."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integration_tests.performance import bench, foreign_load, report
+from integration_tests.performance import bench, foreign_load, machine, report, run_row
 from integration_tests.performance.catalogue import ROWS
-from integration_tests.performance.peer_fold import Load, digest, expected_states, fold
+from integration_tests.performance.peer_fold import Load, digest, fold
+from integration_tests.performance.peer_reference import expected_states
 from integration_tests.performance.row import Figure, Row, Verdict, document, run_pairs, summarise
 from integration_tests.performance.session import Session
 
@@ -22,12 +24,18 @@ def row(name: str = "r", **asked: Any) -> Row:
     return Row(name, "ours", "theirs", "events/s", never, never, **asked)
 
 
-def measured(name: str, ratio: float, *, valid: bool = True) -> dict[str, Any]:
+def measured(
+    name: str, ratio: float, *, valid: bool = True, commit: str = "abc1234", **asked: Any
+) -> dict[str, Any]:
     """What latest.json keeps of a row."""
-    summary = summarise([(Figure(ratio), Figure(1.0))])
-    return document(row(name, must=1.0, goal=2.0), summary) | {
+    details = {"distinct_per_s": ratio / 2}
+    summary = summarise([(Figure(ratio, details), Figure(1.0))])
+    return document(row(name, must=1.0, goal=2.0, **asked), summary) | {
         "valid": valid,
         "load": {"during": 0.02},
+        "date": "2026-11-23T10:00:00+00:00",
+        "commit": commit,
+        "machine": {"processors": 2, "processor": "one of two"},
     }
 
 
@@ -92,6 +100,50 @@ def test_figures_of_a_busy_machine_never_replace_valid_ones() -> None:
     assert "not valid" not in report.table(latest)
 
 
+def test_each_row_keeps_by_what_and_when_it_was_measured() -> None:
+    """A row renewed on another commit changes nothing of what is said of the others."""
+    rows = [row("a"), row("b")]
+    latest = report.merged(report.empty(()), measured("a", 1.0, commit="old0000"), rows)
+    latest = report.merged(latest, measured("b", 1.0, commit="new0000"), rows)
+    first, second = report.table(latest).splitlines()[2:4]
+    assert "2026-11-23, old0000, 2 × one of two" in first
+    assert "new0000" in second
+    assert "old0000" not in second
+    assert set(machine.provenance()) == {"commit", "machine", "versions"}
+
+
+def test_what_the_ratio_leaves_out_stands_beside_it() -> None:
+    """A detail of one side only is held against the other side's own value."""
+    rows = [row("a")]
+    plain = report.merged(report.empty(()), measured("a", 3.0), rows)
+    assert report.beside(plain) == ""
+    latest = report.merged(plain, measured("a", 3.0, beside=("distinct_per_s",)), rows)
+    assert "| `a` | distinct_per_s | 1.5 | 1 | 1.5 |" in report.beside(latest)
+    assert report.beside(latest) in report.with_table(
+        f"{report.TABLE_BEGIN}{report.TABLE_END}", latest
+    )
+
+
+def test_no_link_to_a_result_that_is_not_there() -> None:
+    """Until a row was measured there is no latest.json to go to; then there is."""
+    page = f"{report.TABLE_BEGIN}{report.TABLE_END}"
+    without = report.with_table(page, report.empty(["a"]))
+    assert "](latest.json)" not in without
+    assert "No row has been measured yet" in without
+    latest = report.merged(report.empty(()), measured("a", 1.0), [row("a")])
+    assert "](latest.json)" in report.with_table(without, latest)
+
+
+def test_page_is_that_of_the_committed_result() -> None:
+    """The tables of the page are those that latest.json, or its absence, gives."""
+    page = bench.PAGE.read_text(encoding="utf-8")
+    latest = report.read(bench.LATEST)
+    shown = latest if latest["rows"] else report.empty(each.name for each in ROWS)
+    assert report.with_table(page, shown) == page
+    links = set(re.findall(r"\]\(([^)#:]+)\)", page))
+    assert [link for link in links if not (bench.PAGE.parent / link).exists()] == []
+
+
 def test_result_survives_writing_and_reading(tmp_path: Path) -> None:
     """What is read is what was written; before the first run nothing is there."""
     path = tmp_path / "benchmarks" / "latest.json"
@@ -137,10 +189,10 @@ def test_busy_machine_gives_no_figure(
     monkeypatch.setattr(foreign_load, "measure_before", lambda: 0.9)
     output = tmp_path / "latest.json"
     one = Row(ROWS[0].name, "", "", "", lambda _: Figure(3.0), lambda _: Figure(2.0))
-    assert bench._run_row(one, Session(tmp_path), output, allow_load=False) == "busy"
+    assert run_row.run_row(one, Session(tmp_path), output) == run_row.BUSY
     assert not output.exists()
     assert "90%" in capsys.readouterr().out
-    bench._run_row(one, Session(tmp_path), output, allow_load=True)
+    run_row.run_row(one, Session(tmp_path, foreign_max=float("inf")), output)
     kept = report.read(output)["rows"][0]
     assert (kept["ratio"], kept["valid"]) == (1.5, False)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from aiokafka import AIOKafkaProducer
 
 from integration_tests.performance import log_reading
 from integration_tests.performance.city_run import is_drained
-from integration_tests.performance.peer_fold import Load, digest, expected_states
+from integration_tests.performance.peer_fold import Load, digest
 from integration_tests.performance.peer_log import make_topics, write_log
+from integration_tests.performance.peer_reference import expected_states
 from integration_tests.performance.peer_run import drain
 from integration_tests.performance.peers.catalogue import ENGINE
 from integration_tests.performance.processes import Sample, WrongResultError, at_moment
@@ -79,10 +81,11 @@ def test_recovery_is_read_from_the_workers_log(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = [
         {"event": "partitions_fenced", "took_s": 0.1},
         {"event": "partitions_restored", "took_s": 2.0, "records": 500},
-        {"event": "partitions_open", "took_s": 2.2},
+        {"event": "partitions_open", "took_s": 2.2, "timestamp": "2026-11-23T10:00:01.500000Z"},
     ]
     found = recovery_in(_log(tmp_path / "one.log", *events))
     assert (found.fenced_s, found.records, found.restored_s, found.open_s) == (0.1, 500, 2.0, 2.2)
+    assert found.opened_at_ms == datetime(2026, 11, 23, 10, 0, 1, 500_000, UTC).timestamp() * 1000
     with pytest.raises(WrongResultError, match="2 times"):
         recovery_in(_log(tmp_path / "two.log", *events, *events))
     with pytest.raises(WrongResultError, match="0 times"):
@@ -168,6 +171,7 @@ def test_peers_log_stands_on_the_broker_as_it_was_made(kafka_bootstrap: str) -> 
     assert asyncio.run(read()) == wanted
     assert log.records == SMALL.events
     assert log.digest == digest(expected_states(SMALL.records()))
+    assert log.distinct == SMALL.events
 
 
 @pytest.mark.timeout(180)

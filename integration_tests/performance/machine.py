@@ -5,13 +5,20 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from services.local.jars import KAFKA_VERSION
 
 PACKAGES = ("aiokafka", "faust-streaming", "grpcio", "kafka-python", "protobuf", "redis")
+PAGES = (":!docs", ":!*.md")
 CPU_INFO = Path("/proc/cpuinfo")
+
+
+def provenance() -> dict[str, Any]:
+    """Say on what and by which code a row was measured: every row keeps its own."""
+    return {"commit": commit(), "machine": machine(), "versions": versions()}
 
 
 def machine() -> dict[str, str | int | float]:
@@ -36,9 +43,12 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit, with a plus sign when the tree has other changes than results."""
-    head = _git("rev-parse", "--short", "HEAD")
-    changed = _git("status", "--porcelain", "--", ".", ":!docs/benchmarks")
+    """Return the last commit that changed more than pages; a plus sign for what is not committed.
+
+    So figures stay those of the present code when they are themselves committed.
+    """
+    head = _git("log", "-1", "--format=%h", "--", ".", *PAGES)
+    changed = _git("status", "--porcelain", "--", ".", *PAGES)
     return f"{head}+" if changed else head
 
 

@@ -11,7 +11,7 @@ order of arrival. An event whose id is among them changes nothing.
 import hashlib
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from struct import Struct
 
@@ -75,21 +75,6 @@ def fold(state: bytes | None, event: bytes) -> bytes | None:
     count, latest_ms, total = STATE.unpack_from(state)
     head = STATE.pack(count + 1, max(latest_ms, time_ms), total + amount)
     return head + state[STATE.size :] + bytes(event_id)
-
-
-def expected_states(records: Iterable[KeyedEvent]) -> dict[bytes, bytes]:
-    """Return the final states by another way than `fold`: sets and plain sums."""
-    events: dict[bytes, dict[bytes, tuple[int, int]]] = {}
-    for key, value in records:
-        event_id, time_ms, amount = EVENT.unpack_from(value)
-        events.setdefault(key, {}).setdefault(event_id, (time_ms, amount))
-    return {
-        key: STATE.pack(
-            len(seen), max(ms for ms, _ in seen.values()), sum(a for _, a in seen.values())
-        )
-        + b"".join(seen)
-        for key, seen in events.items()
-    }
 
 
 def digest(states: Mapping[bytes, bytes]) -> str:

@@ -9,10 +9,13 @@ from aiokafka import AIOKafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.partitioner.default import murmur2
 
-from integration_tests.performance.peer_fold import KeyedEvent, Load, digest, expected_states
+from integration_tests.performance.peer_fold import KeyedEvent, Load
+from integration_tests.performance.peer_reference import reference
+from integration_tests.performance.shown import Shown
 
 PARTITIONS = 12
 BATCH_BYTES = 256 << 10
+SEGMENT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class PeerLog:
     control: str
     records: int
     digest: str
+    distinct: int = 0
+    """Events that are no repeats."""
 
 
 def write_log(bootstrap: str, load: Load) -> PeerLog:
@@ -31,17 +36,19 @@ def write_log(bootstrap: str, load: Load) -> PeerLog:
     name = f"peers-{uuid.uuid4().hex[:8]}"
     log_topic, control = f"{name}.events", f"{name}.control"
     make_topics(bootstrap, [log_topic, control])
-    # Made twice rather than kept: ten million of them would not fit everywhere.
-    count = asyncio.run(_write(bootstrap, log_topic, load.records()))
-    expected = digest(expected_states(load.records()))
-    return PeerLog(bootstrap, log_topic, control, count, expected)
+    written = Shown("events written", load.events)
+    count = asyncio.run(_write(bootstrap, log_topic, load.records(), written))
+    read = reference(bootstrap, log_topic, PARTITIONS, Shown("events judged", count).at)
+    assert read.records == count, f"{count} events were written, {read.records} are there"
+    return PeerLog(bootstrap, log_topic, control, count, read.digest, read.distinct)
 
 
 def make_topics(bootstrap: str, topics: Sequence[str], *, compacted: bool = False) -> None:
     """Create topics whose timestamps are the broker's append times."""
     configs = {"message.timestamp.type": "LogAppendTime"}
     if compacted:
-        configs["cleanup.policy"] = "compact"
+        # Small segments, so that what is overwritten leaves the disk while a long log is drained.
+        configs |= {"cleanup.policy": "compact", "segment.bytes": str(SEGMENT_BYTES)}
     with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
         admin.create_topics(
             {
@@ -58,7 +65,7 @@ def delete_topics(bootstrap: str, topics: Sequence[str]) -> None:
         admin.delete_topics(list(topics))
 
 
-async def _write(bootstrap: str, topic: str, records: Iterable[KeyedEvent]) -> int:
+async def _write(bootstrap: str, topic: str, records: Iterable[KeyedEvent], shown: Shown) -> int:
     """Write the records, each to the partition of its key, in their order; return their number."""
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
@@ -76,6 +83,7 @@ async def _write(bootstrap: str, topic: str, records: Iterable[KeyedEvent]) -> i
             partition = (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
             if batches[partition].append(timestamp=None, key=key, value=value) is None:
                 await (await producer.send_batch(batches[partition], topic, partition=partition))
+                shown.at(count)
                 batches[partition] = producer.create_batch()
                 batches[partition].append(timestamp=None, key=key, value=value)
         for partition, batch in enumerate(batches):

@@ -26,6 +26,7 @@ from integration_tests.performance.processes import (
     memory_mib,
     run_to_end,
 )
+from integration_tests.performance.shown import Shown
 from services.local.process import ManagedProcess
 
 EVENTS_PER_SECOND_MIN = 5_000
@@ -42,6 +43,8 @@ class Drain:
     seconds: float
     memory_mib: float
     """Highest resident size that was seen."""
+    from_start_s: float
+    """From the start of the process to its last output: what an operator waits."""
 
 
 def drain(peer: Peer, log: PeerLog, directory: Path) -> Drain:
@@ -97,7 +100,13 @@ def drain_prepared(peer: Peer, log: PeerLog, arguments: PeerArguments) -> Drain:
     events = log.records - log.records // REPORTED_PART
     seconds = (ended_ms - marks["tenth_ms"]) / 1000
     cpu = at_moment(samples, ended_ms) - at_moment(samples, marks["tenth_ms"])
-    return Drain(events / seconds, cpu / events * 1e6, seconds, memory_mib(samples))
+    return Drain(
+        events / seconds,
+        cpu / events * 1e6,
+        seconds,
+        memory_mib(samples),
+        (ended_ms - samples[0].at_ms) / 1000,
+    )
 
 
 def run_peer(peer: Peer, arguments: PeerArguments, *further: str) -> list[Sample]:
@@ -111,7 +120,8 @@ def run_peer(peer: Peer, arguments: PeerArguments, *further: str) -> list[Sample
         environment={"PYTHONPATH": ":".join(paths)},
     )
     seconds_max = max(RUN_SECONDS_MAX, arguments.records / EVENTS_PER_SECOND_MIN)
-    return run_to_end(process, peer.name, seconds_max)
+    shown = Shown(f"{peer.name}: events drained", arguments.records)
+    return run_to_end(process, peer.name, seconds_max, lambda: shown.at(arguments.given()))
 
 
 def _outputs(arguments: PeerArguments) -> list[str]:

@@ -1,7 +1,7 @@
 """Run a process to its end and look at what it uses meanwhile."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -27,9 +27,14 @@ class Sample:
 
 
 def run_to_end(
-    process: ManagedProcess, what: str, seconds_max: float = RUN_SECONDS_MAX
+    process: ManagedProcess,
+    what: str,
+    seconds_max: float = RUN_SECONDS_MAX,
+    look: Callable[[], None] = lambda: None,
 ) -> list[Sample]:
     """Start a process, wait for it to end with 0, and return what was seen of it.
+
+    ``look`` is called whenever a sample is taken.
 
     Raises WrongResultError with the end of its log.
     """
@@ -39,6 +44,7 @@ def run_to_end(
     try:
         while process.running():
             samples.append(sample(process.pid, samples))
+            look()
             if time.monotonic() > deadline:
                 raise WrongResultError(f"{what}: not done after {seconds_max:.0f} s")
             time.sleep(LOOK_SECONDS)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ class Recovery:
     """The changelog read to its end into the local stores."""
     open_s: float
     """All of it, fencing too."""
+    opened_at_ms: float
+    """When it was done."""
 
 
 def recovery_in(log_file: Path) -> Recovery:
@@ -35,6 +38,7 @@ def recovery_in(log_file: Path) -> Recovery:
         int(restored["records"]),
         float(restored["took_s"]),
         float(opened["took_s"]),
+        datetime.fromisoformat(opened["timestamp"]).timestamp() * 1000,
     )
 
 

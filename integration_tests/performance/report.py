@@ -3,13 +3,20 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from integration_tests.performance.row import Row
 
 TABLE_BEGIN = "<!-- table: generated from latest.json by `make bench` -->"
 TABLE_END = "<!-- end of table -->"
-HEAD = ("row", "ratio", "low to high", "must", "goal", "verdict", "ours", "baseline", "foreign")
+HEAD = (
+    *("row", "ratio", "low to high", "must", "goal", "verdict", "ours", "baseline", "foreign"),
+    "measured",
+)
+BESIDE_HEAD = ("row", "beside the ratio", "ours", "baseline", "ours ÷ baseline")
+NO_FIGURES = "No row has been measured yet; `make bench` writes `latest.json` beside this page."
+FIGURES = "All that was measured is in [latest.json](latest.json)."
 
 Document = dict[str, Any]
 
@@ -61,11 +68,22 @@ def table(document: Document) -> str:
     return "\n".join(lines)
 
 
+def beside(document: Document) -> str:
+    """Return the table of what belongs beside the ratios; empty when nothing does."""
+    lines = [_line(_beside_cells(row, name)) for row in document["rows"] for name in row["beside"]]
+    return "\n".join(
+        [_line(BESIDE_HEAD), _line("---" for _ in BESIDE_HEAD), *lines] if lines else []
+    )
+
+
 def with_table(page: str, document: Document) -> str:
-    """Return a page with its generated table renewed."""
+    """Return a page with its generated tables renewed."""
+    said = FIGURES if document["rows"] else NO_FIGURES
+    parts = [part for part in (said, table(document), beside(document)) if part]
+    body = "\n\n".join(parts)
     before, _, rest = page.partition(TABLE_BEGIN)
     _, _, after = rest.partition(TABLE_END)
-    return f"{before}{TABLE_BEGIN}\n\n{table(document)}\n\n{TABLE_END}{after}"
+    return f"{before}{TABLE_BEGIN}\n\n{body}\n\n{TABLE_END}{after}"
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -81,14 +99,30 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         _values(row, "ours"),
         _values(row, "baseline"),
         f"{row['load']['during']:.0%}",
+        f"{row['date'][:10]}, {row['commit']}, {_machine(row['machine'])}",
     )
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    return f"{machine['processors']} × {machine['processor']}"
+
+
+def _beside_cells(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return medians over the pairs; a side without the detail stands with its own value."""
+    ours, baseline = (
+        median(float(pair[side].get(name, pair[side]["value"])) for pair in row["pairs"])
+        for side in ("ours", "baseline")
+    )
+    return f"`{row['name']}`", name, _number(ours), _number(baseline), f"{ours / baseline:.3g}"
 
 
 def _values(row: Mapping[str, Any], side: str) -> str:
     """Return the median of a side's values with the unit."""
-    values = sorted(pair[side]["value"] for pair in row["pairs"])
-    middle = values[len(values) // 2]
-    return f"{middle:,.0f} {row['unit']}" if middle >= 100 else f"{middle:.3g} {row['unit']}"
+    return f"{_number(median(pair[side]['value'] for pair in row['pairs']))} {row['unit']}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _line(cells: Iterable[str]) -> str:

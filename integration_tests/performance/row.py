@@ -53,6 +53,20 @@ class Row:
     pairs: int = PAIRS
     by_default: bool = True
     """Whether it is part of a run without further arguments."""
+    prepare: Callable[[Session], None] | None = None
+    """Writes what a long row measures with; needs no quiet machine. Only long rows have it: their
+    data is kept until they are measured."""
+    minutes: float = 3.0
+    """How long it takes on two quiet processors, prepared, about."""
+    disk_gib: int = 2
+    """Room it needs on disk."""
+    beside: tuple[str, ...] = ()
+    """Details that the page shows beside the ratio, because the ratio alone would flatter."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it goes on from what earlier runs have made."""
+        return self.prepare is not None
 
     def verdict(self, ratio: float) -> Verdict:
         """Judge a ratio."""
@@ -81,7 +95,7 @@ class Summary:
 def run_pairs(row: Row, session: Session) -> Summary:
     """Measure a row's pairs, alternating which comes first."""
     pairs = []
-    for number in range(1 if session.is_quick else row.pairs):
+    for number in range(1 if session.part > 1 else row.pairs):
         if number % 2 == 0:
             ours = row.measure(session)
             baseline = row.measure_baseline(session)
@@ -112,6 +126,7 @@ def document(row: Row, summary: Summary) -> dict[str, Any]:
         "goal": row.goal,
         "lower_is_better": row.lower_is_better,
         "verdict": row.verdict(summary.ratio).value,
+        "beside": list(row.beside),
         "pairs": [
             {"ours": _figure(ours), "baseline": _figure(baseline)}
             for ours, baseline in summary.pairs

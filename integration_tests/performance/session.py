@@ -3,17 +3,18 @@
 import shutil
 from collections.abc import Callable, Hashable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
+from integration_tests.performance.foreign_load import FOREIGN_SHARE_MAX
+from integration_tests.performance.kept import Kept
 from integration_tests.performance.peer_fold import Load
 from integration_tests.performance.peer_log import PeerLog, write_log
 from services.local.kafka import LocalKafka
 from services.local.redis import LocalRedis
 
-QUICK_PART = 10
 Made = TypeVar("Made")
 
 
@@ -22,8 +23,13 @@ class Session:
     """One run of the benchmark, which owns ``directory`` and everything started below it."""
 
     directory: Path
-    is_quick: bool = False
-    """Only to see that rows work: a tenth of the load and one pair; the figures mean nothing."""
+    part: int = 1
+    """Above 1 only to see that rows work: this part of the load, one pair; figures mean nothing."""
+    kept: Kept = field(default_factory=Kept)
+    is_kept: bool = False
+    """Whether the data stays for the next run."""
+    foreign_max: float = FOREIGN_SHARE_MAX
+    """Share of a processor that others may use while something is measured."""
     _stack: ExitStack = field(default_factory=ExitStack)
     _kafka: LocalKafka | None = None
     _redis: LocalRedis | None = None
@@ -51,12 +57,14 @@ class Session:
 
     def scaled(self, amount: int) -> int:
         """Return the amount of a load, smaller in a quick run."""
-        return amount // QUICK_PART if self.is_quick else amount
+        return amount // self.part
 
     def peer_log(self, load: Load) -> PeerLog:
         """The log of a load, written once."""
         load = replace(load, events=self.scaled(load.events))
-        return self.once(load, lambda: write_log(self.bootstrap, load))
+        made = self.kept.once(str(load), lambda: asdict(write_log(self.bootstrap, load)))
+        # The address is the one of this run's broker, whoever wrote the log.
+        return PeerLog(**made | {"bootstrap": self.bootstrap})
 
     def once(self, name: Hashable, make: Callable[[], Made]) -> Made:
         """Return what ``make`` made when first asked for under this name."""
@@ -79,6 +87,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the servers and remove their data."""
+        """Stop the servers and remove their data, unless it is kept."""
         self._stack.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if not self.is_kept:
+            shutil.rmtree(self.directory, ignore_errors=True)

@@ -16,6 +16,7 @@ from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SourceRecord, UnitOutput
 
 LOOK_SECONDS = 0.02
+TELL_SECONDS = 5.0
 UNTIL_READY = "--until-ready"
 """Further argument: end when everything is restored, before anything is drained."""
 
@@ -99,9 +100,13 @@ def main() -> None:
     engine = build(arguments, Progress(arguments))
 
     def stop_at_the_end() -> None:
+        told = time.monotonic()
         while not (
             engine.health.ready if until_ready else engine.health.records >= arguments.records
         ):
+            if (now := time.monotonic()) >= told + TELL_SECONDS:
+                told = now
+                arguments.given_file.write_text(str(engine.health.records))
             time.sleep(LOOK_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -33,6 +33,18 @@ class PeerArguments:
         """Where the engine writes its marks at its end."""
         return Path(self.directory) / "marks.json"
 
+    @property
+    def given_file(self) -> Path:
+        """Where an engine that takes long says how far it is; for people, not for figures."""
+        return Path(self.directory) / "given"
+
+    def given(self) -> int:
+        """Return how many records it says to have been given; 0 where it says nothing."""
+        try:
+            return int(self.given_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
     def encoded(self) -> str:
         """Return the command-line argument."""
         return json.dumps(asdict(self))

@@ -1,0 +1,30 @@
+"""Tell on the terminal how far something long is, and how much longer it will take."""
+
+import time
+from collections.abc import Callable
+
+EVERY_SECONDS = 10.0
+
+
+class Shown:
+    """At most one line every ten seconds; the last when all is done."""
+
+    def __init__(
+        self, what: str, whole: int, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._what, self._whole, self._monotonic = what, whole, monotonic
+        self._began = self._told = monotonic()
+
+    def at(self, done: int) -> None:
+        """Say that so much of it is done."""
+        now = self._monotonic()
+        if now - self._told < EVERY_SECONDS and done < self._whole:
+            return
+        self._told = now
+        print(self._line(done, now - self._began), flush=True)  # noqa: T201
+
+    def _line(self, done: int, seconds: float) -> str:
+        line = f"  {self._what}: {done:,} of {self._whole:,} after {seconds:,.0f} s"
+        if 0 < done < self._whole:
+            line += f", about {seconds * (self._whole - done) / done / 60:.0f} min to go"
+        return line

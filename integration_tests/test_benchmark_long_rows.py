@@ -11,6 +11,7 @@ from integration_tests.performance.catalogue import ROWS
 from integration_tests.performance.foreign_load import BusyMachineError
 from integration_tests.performance.growth_run import Size, size_of
 from integration_tests.performance.kept import Kept
+from integration_tests.performance.limit import Limit
 from integration_tests.performance.row import Figure, Row, run_pairs, summarise
 from integration_tests.performance.rows import growth
 from integration_tests.performance.session import Session
@@ -61,16 +62,30 @@ def test_progress_is_told_now_and_then_and_at_the_end(capsys: pytest.CaptureFixt
     ]
 
 
-def test_rows_that_fit_into_the_time_there_is() -> None:
-    """Later shorter rows are taken where a longer one does not fit; one run counts once."""
+def test_no_row_begins_that_would_end_too_late() -> None:
+    """A shorter one is taken where a longer one does not fit; one run of the system counts once."""
+    now = 0.0
+    limit = Limit(10.0, lambda: now)
+    long, short = (
+        Row(name, "", "", "", lambda _: Figure(1.0), lambda _: Figure(1.0), minutes=minutes)
+        for name, minutes in (("long", 6.0), ("short", 3.0))
+    )
+    assert limit.has_room_for(long)
+    now = 5 * 60.0
+    assert not limit.has_room_for(long)
+    assert limit.has_room_for(short)
+    now = 8 * 60.0
+    assert not limit.has_room_for(short)
+    of_growth = Limit(growth.MINUTES, lambda: 0.0)
+    assert all(of_growth.has_room_for(row) for row in growth.ROWS)
+    assert not Limit(growth.MINUTES - 1, lambda: 0.0).has_room_for(growth.ROWS[0])
+
+
+def test_the_rows_of_a_default_run_fit_into_its_time() -> None:
+    """By their usual times; none of them needs data that is kept."""
     by_default = [row for row in ROWS if row.by_default]
-    assert bench.fitting(by_default, None) == by_default
-    assert sum(row.minutes for row in by_default) <= 20
-    few = bench.fitting(by_default, 5)
-    assert few
-    assert sum(row.minutes for row in few) <= 5
-    assert bench.fitting(growth.ROWS, growth.MINUTES) == list(growth.ROWS)
-    assert bench.fitting(growth.ROWS, growth.MINUTES - 1) == []
+    assert sum(row.minutes for row in by_default) <= bench.DEFAULT_MINUTES
+    assert not any(row.is_long for row in by_default)
 
 
 def test_a_kept_size_counts_with_the_load_of_its_own_time(tmp_path: Path) -> None:

@@ -3,14 +3,15 @@
     python -m integration_tests.performance.bench              the rows of a default run
     python -m integration_tests.performance.bench --row NAME   one row (or several)
     python -m integration_tests.performance.bench --missing    those without a valid figure
-    python -m integration_tests.performance.bench --minutes 10 only what fits into ten minutes
+    python -m integration_tests.performance.bench --minutes 10 no row that would take longer
     python -m integration_tests.performance.bench --big        the rows that take long, too
     python -m integration_tests.performance.bench --prepare    write what the long rows measure with
 
-Ends with 0 when every row that was run reached what must be, 1 when one missed it or failed, 3 when
-the machine was too busy. ``--allow-load`` measures all the same and marks the rows as not valid;
-``--quick`` does so with a tenth of the load and one pair, ``--part N`` with an N-th, only to see
-that rows work; their result is kept apart.
+A default run takes at most twenty minutes: rows that no longer fit are left for ``--missing``. Ends
+with 0 when every row was run and reached what must be, 1 when one missed it or failed, 3 when the
+machine was too busy, 4 when rows were left. ``--allow-load`` measures all the same and marks the
+rows as not valid; ``--quick`` does so with a tenth of the load and one pair, ``--part N`` with an
+N-th, only to see that rows work; their result is kept apart.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from integration_tests.performance import machine, report
 from integration_tests.performance.catalogue import BY_NAME, ROWS
 from integration_tests.performance.foreign_load import FOREIGN_SHARE_MAX
 from integration_tests.performance.kept import Kept, is_of
+from integration_tests.performance.limit import Limit
 from integration_tests.performance.row import Row, Verdict
 from integration_tests.performance.run_row import BUSY, FAILED, prepare_row, run_row
 from integration_tests.performance.session import Session
@@ -40,7 +42,9 @@ LATEST = ROOT / "docs" / "benchmarks" / "latest.json"
 QUICK_RESULT = BENCH / "quick.json"
 PAGE = ROOT / "docs" / "benchmarks" / "README.md"
 KEPT_FILE = "kept.json"
-EXIT_BUSY = 3
+EXIT_BUSY, EXIT_LEFT = 3, 4
+LEFT = "left"
+DEFAULT_MINUTES = 20.0
 QUICK_PART = 10
 
 
@@ -50,50 +54,42 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _arguments()
     output = Path(arguments.output or (LATEST if arguments.part == 1 else QUICK_RESULT))
-    rows = fitting(_wanted(arguments, report.read(output)), arguments.minutes)
+    rows = _wanted(arguments, report.read(output))
+    limit = Limit(arguments.minutes)
     print(f"rows: {', '.join(row.name for row in rows)}", flush=True)  # noqa: T201
     results: list[str] = []
     for is_long in (False, True):
         some = [row for row in rows if row.is_long is is_long]
         if some:
             with _session(arguments, is_long=is_long) as session:
-                results += _run(some, session, output, only_prepare=arguments.prepare)
+                results += _run(some, session, output, limit, only_prepare=arguments.prepare)
     if not arguments.prepare:
         _forget_what_is_measured(arguments, output)
         print(report.table(report.read(output)))  # noqa: T201
         print(f"\n{report.beside(report.read(output))}")  # noqa: T201
     if BUSY in results:
         return EXIT_BUSY
-    return int(FAILED in results or Verdict.MISSED.value in results)
+    if FAILED in results or Verdict.MISSED.value in results:
+        return 1
+    return EXIT_LEFT if LEFT in results else 0
 
 
 def _run(
-    rows: Sequence[Row], session: Session, output: Path, *, only_prepare: bool
+    rows: Sequence[Row], session: Session, output: Path, limit: Limit, *, only_prepare: bool
 ) -> Iterator[str]:
     for row in rows:
         os.environ[TOPIC_PREFIX_VARIABLE] = f"bench-{uuid.uuid4().hex[:8]}."
         if only_prepare:
             yield prepare_row(row, session)
             continue
+        if not limit.has_room_for(row):
+            print(f"{row.name}: left, about {row.minutes:g} min", flush=True)  # noqa: T201
+            yield LEFT
+            continue
         yield run_row(row, session, output)
         if output == LATEST and PAGE.exists():
             page = report.with_table(PAGE.read_text(encoding="utf-8"), report.read(output))
             PAGE.write_text(page, "utf-8")
-
-
-def fitting(rows: Iterable[Row], minutes: float | None) -> list[Row]:
-    """Return the rows that can be measured one after another within so many minutes."""
-    chosen: list[Row] = []
-    left = float("inf") if minutes is None else minutes
-    for row in rows:
-        # Rows measured from one run of the system take its time once.
-        needed = (
-            0.0 if any(row.prepare and row.prepare is r.prepare for r in chosen) else row.minutes
-        )
-        if needed <= left:
-            chosen.append(row)
-            left -= needed
-    return chosen
 
 
 @contextmanager
@@ -161,7 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--row", action="append", default=[], help="measure this row only")
     parser.add_argument("--missing", action="store_true", help="only rows without a valid figure")
-    parser.add_argument("--minutes", type=float, help="only rows that fit into so many minutes")
+    parser.add_argument("--minutes", type=float, help="begin no row that would end later")
     parser.add_argument("--big", action="store_true", help="also the rows that take long")
     parser.add_argument("--prepare", action="store_true", help="write the logs of long rows only")
     parser.add_argument("--allow-load", action="store_true", help="measure on a busy machine")
@@ -172,6 +168,9 @@ def _arguments() -> argparse.Namespace:
     if arguments.quick:
         arguments.part = QUICK_PART
     arguments.allow_load |= arguments.part > 1
+    if arguments.minutes is None:
+        chosen = arguments.big or arguments.row or arguments.part > 1
+        arguments.minutes = float("inf") if chosen else DEFAULT_MINUTES
     return arguments
 
 

@@ -221,6 +221,7 @@ ROWS = (
         measure_baseline=_produce_to_consume,
         must=6.0,
         goal=3.0,
+        minutes=1.5,
         lower_is_better=True,
     ),
 )

@@ -115,6 +115,7 @@ _FULL = Row(
     measure_baseline=_stock,
     must=1.5,
     goal=3.0,
+    minutes=2.5,
 )
 
 ROWS = (_FULL,)

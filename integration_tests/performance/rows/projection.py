@@ -178,6 +178,7 @@ ROWS = (
         measure_baseline=_raw_set,
         must=0.4,
         goal=0.7,
+        minutes=1.5,
         beside=(IN_SMALL_PIPELINES,),
     ),
 )

@@ -150,6 +150,7 @@ _COLD = Row(
     measure_baseline=_bare_read,
     must=0.25,
     goal=0.5,
+    minutes=1,
 )
 
 ROWS = (
@@ -165,6 +166,7 @@ ROWS = (
         must=0.5,
         goal=0.1,
         lower_is_better=True,
+        minutes=1,
         beside=(TO_LAG_0,),
     ),
 )

@@ -3,18 +3,22 @@
 import asyncio
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 from kafka.admin import KafkaAdminClient
+from kafka.errors import UnknownTopicOrPartitionError
 from kafka.partitioner.default import murmur2
 
 from integration_tests.performance.peer_fold import KeyedEvent, Load
 from integration_tests.performance.peer_reference import reference
 from integration_tests.performance.shown import Shown
+from services.local.waiting import poll_until
 
 PARTITIONS = 12
 BATCH_BYTES = 256 << 10
+GONE_SECONDS_MAX = 60.0
 SEGMENT_BYTES = 64 << 20
 
 
@@ -60,9 +64,23 @@ def make_topics(bootstrap: str, topics: Sequence[str], *, compacted: bool = Fals
 
 
 def delete_topics(bootstrap: str, topics: Sequence[str]) -> None:
-    """Delete topics, so that the broker's disk does not fill."""
+    """Delete those of the topics that are there, and wait until the broker names none of them.
+
+    One that is still named would not be made anew by whoever creates what is missing.
+    """
     with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
-        admin.delete_topics(list(topics))
+
+        def left() -> set[str]:
+            return set(topics) & set(admin.list_topics())
+
+        def gone() -> bool:
+            if found := left():
+                # Some may go between the list and the request, or a repeated request find none.
+                with suppress(UnknownTopicOrPartitionError):
+                    admin.delete_topics(sorted(found))
+            return not left()
+
+        poll_until(gone, timeout_seconds=GONE_SECONDS_MAX, what="topics are deleted")
 
 
 async def _write(bootstrap: str, topic: str, records: Iterable[KeyedEvent], shown: Shown) -> int:

@@ -14,13 +14,15 @@ class Shown:
     ) -> None:
         self._what, self._whole, self._monotonic = what, whole, monotonic
         self._began = self._told = monotonic()
+        self._is_over = False
 
     def at(self, done: int) -> None:
         """Say that so much of it is done."""
         now = self._monotonic()
-        if now - self._told < EVERY_SECONDS and done < self._whole:
+        is_last = done >= self._whole
+        if self._is_over or (now - self._told < EVERY_SECONDS and not is_last):
             return
-        self._told = now
+        self._told, self._is_over = now, is_last
         print(self._line(done, now - self._began), flush=True)  # noqa: T201
 
     def _line(self, done: int, seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter as Multiset
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from market_supervision.lifecycle.v1.state_pb2 import RecordCounts
@@ -27,7 +27,8 @@ ON_ITS_WORD: Mapping[str, str] = MappingProxyType(
     {
         "CONTENT_INVALID": "bounds of the state's own records are not part of the contracts; taken "
         "of large records and large amounts only",
-        "PROCESS_KILLED": "only the worker knows which record killed it",
+        "PROCESS_KILLED": "only whoever planted a record that kills its reader knows which; taken "
+        "of the places that the evidence names only",
     }
 )
 """Reasons for a dead letter that the judge does not find by itself, and why."""
@@ -44,13 +45,19 @@ def letter_places(log: RawLog) -> list[tuple[Place, LogRecord]]:
     return letters
 
 
-def refused_on_its_word(log: RawLog) -> dict[Place, str]:
-    """Return the records that were refused for reasons taken on the stream's word."""
+def refused_on_its_word(log: RawLog, put_aside: Collection[Place] = ()) -> dict[Place, str]:
+    """Return the records that were refused for reasons taken on the stream's word.
+
+    ``put_aside``: the only ones that may have been put aside because processes died on them.
+    """
     found: dict[Place, str] = {}
     for place, letter in letter_places(log):
         reason = (letter.header("dlq-reason") or b"").decode()
-        believed = reason != "CONTENT_INVALID" or _may_break_a_bound(letter, place[0])
-        if reason in ON_ITS_WORD and believed:
+        believed = {
+            "CONTENT_INVALID": _may_break_a_bound(letter, place[0]),
+            "PROCESS_KILLED": place in put_aside,
+        }
+        if believed.get(reason, False):
             found[place] = reason
     return found
 
@@ -75,8 +82,13 @@ def applied_offsets(log: RawLog) -> dict[tuple[str, int], int]:
     return applied
 
 
-def check_accounting(log: RawLog, history: History, verdict: Verdict) -> None:
-    """O9: compare what became of the records with the letters, the positions, the counts."""
+def check_accounting(
+    log: RawLog, history: History, refused: Collection[Place], verdict: Verdict
+) -> None:
+    """O9: compare what became of the records with the letters, the positions, the counts.
+
+    ``refused``: the records that are taken for refused on the stream's word.
+    """
     applied = applied_offsets(log)
     for topic in EVENT_TOPICS:
         for partition in range(log.partitions):
@@ -86,6 +98,10 @@ def check_accounting(log: RawLog, history: History, verdict: Verdict) -> None:
                     "O9", "the state does not stand at the end", place=(topic, partition, at, end)
                 )
     _check_letters(log, history, verdict)
+    for place, letter in letter_places(log):
+        if letter.partition != place[1]:
+            verdict.add("O9", "a dead letter in another partition than its record", place=place)
+    verdict.count("dead_letters_on_its_word", len(refused))
     _check_counts(log, history, verdict)
     verdict.made("O9")
 
@@ -114,7 +130,6 @@ def _check_letters(log: RawLog, history: History, verdict: Verdict) -> None:
             verdict.count("doubled", number - 1)
             verdict.add("O9", "more than one dead letter of a record", place=place, letters=number)
     verdict.count("dead_letters", letters.total())
-    verdict.count("dead_letters_on_its_word", len(refused_on_its_word(log)))
 
 
 def _check_counts(log: RawLog, history: History, verdict: Verdict) -> None:

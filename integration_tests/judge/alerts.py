@@ -27,7 +27,7 @@ def live_threads(log: RawLog) -> dict[str, state_pb2.AlertThread]:
     """Return the threads of the committed state."""
     return {
         key.decode().split("|")[2]: state_pb2.AlertThread.FromString(record.value or b"")
-        for key, record in log.latest(STATE).items()
+        for (_partition, key), record in log.latest(STATE).items()
         if b"|a|" in key
     }
 
@@ -93,7 +93,7 @@ def _check_shown(log: RawLog, live: Live, verdict: Verdict) -> None:
     for thread in live.values():
         if thread.alert.state == alert_pb2.ALERT_STATE_OPEN:
             by_entity.setdefault(thread.alert.entity_key, []).append(thread.alert)
-    for key, record in log.latest(STATE).items():
+    for (_partition, key), record in log.latest(STATE).items():
         if not key.endswith(b"|e"):
             continue
         state = state_pb2.EntityState.FromString(record.value or b"")

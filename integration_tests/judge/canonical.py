@@ -26,12 +26,12 @@ MESSAGES: Mapping[str, type[Any]] = MappingProxyType(
 def digests(log: RawLog) -> dict[int, str]:
     """Return partition → digest of its committed view, without what differs between equal runs."""
     by_partition: dict[int, list[tuple[bytes, bytes]]] = {}
-    for key, record in log.latest(STATE).items():
+    for (partition, key), record in log.latest(STATE).items():
         letter = key.decode().split("|")[1]
         message = MESSAGES[letter].FromString(record.value or b"")
         data = bytes_of(CANONICAL[letter](message) if letter in CANONICAL else message)
         if data:
-            by_partition.setdefault(record.partition, []).append((key, data))
+            by_partition.setdefault(partition, []).append((key, data))
     return {partition: digest_of(records) for partition, records in sorted(by_partition.items())}
 
 

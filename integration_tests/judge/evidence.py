@@ -1,11 +1,15 @@
 """What the judge is given of a run, and the file in which a run directory says so."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from integration_tests.judge.history import Place
+
 RUN_FILE = "evidence.json"
+OF_ANY_RUN = frozenset({"O1", "O2", "O3", "O3b", "O4", "O9"})
+"""Checks for which a history and the topics are enough."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,23 @@ class Evidence:
     """One file an alert subscriber; see `recordings.RecordingWriter`."""
     answers: Path | None
     """Profiles answered during the run; see `answer_log.AnswerWriter`. None: not judged."""
+    put_aside: Collection[Place] = ()
+    """The only records on which processes may have died until they were put aside."""
+    required: Collection[str] | None = None
+    """Checks that must be made; None: every one for which there is something to look at."""
+
+    @property
+    def demanded(self) -> Collection[str]:
+        """The checks that must be made."""
+        if self.required is not None:
+            return self.required
+        given = {
+            "O5": self.redis_url is not None,
+            "O6": self.profiles_address is not None,
+            "O6 versions": self.answers is not None,
+            "O7": bool(self.recordings),
+        }
+        return OF_ANY_RUN | {check for check, there in given.items() if there}
 
     def save(self, run_directory: Path) -> None:
         """Write where everything is, for `python -m integration_tests.judge RUN_DIR`."""
@@ -37,6 +58,8 @@ class Evidence:
             "history": str(self.history),
             "recordings": [str(path) for path in self.recordings],
             "answers": None if self.answers is None else str(self.answers),
+            "put_aside": sorted(self.put_aside),
+            "required": None if self.required is None else sorted(self.required),
         }
         (run_directory / RUN_FILE).write_text(json.dumps(document, indent=2) + "\n")
 
@@ -53,4 +76,6 @@ def load(run_directory: Path) -> Evidence:
         history=run_directory / document["history"],
         recordings=[run_directory / path for path in document["recordings"]],
         answers=None if answers is None else run_directory / answers,
+        put_aside=[Place(*place) for place in document["put_aside"]],
+        required=document["required"],
     )

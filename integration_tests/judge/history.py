@@ -174,7 +174,7 @@ def _operation(document: Mapping[str, object]) -> Operation:
     if isinstance(receipt, dict):
         # An offset of 0 is left out of protobuf's JSON; 64-bit numbers are text there.
         partition, offset = int(receipt.get("partition", 0)), int(receipt.get("offset", 0))
-        place = Place(str(receipt["topic"]), partition, offset)
+        place = Place(str(receipt.get("topic", "")), partition, offset)
         payload_hash = str(receipt.get("payload_hash", ""))
     return Operation(
         client=str(document["client"]),

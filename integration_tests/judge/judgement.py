@@ -1,6 +1,6 @@
 """The whole judgement: every check over one set of evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from integration_tests.judge.accounting import check_accounting, refused_on_its_word
@@ -10,8 +10,9 @@ from integration_tests.judge.answers import check_profiles, check_versions
 from integration_tests.judge.canonical import digests
 from integration_tests.judge.durability import check_acknowledged, check_nothing_else
 from integration_tests.judge.evidence import Evidence
-from integration_tests.judge.history import read_history
+from integration_tests.judge.history import Place, read_history
 from integration_tests.judge.order_free import check_order_free
+from integration_tests.judge.placement import check_placement, homes_of
 from integration_tests.judge.raw_log import RawLog, read_log
 from integration_tests.judge.read_model import check_read_model
 from integration_tests.judge.recordings import read_recording
@@ -26,7 +27,8 @@ from integration_tests.judge.subscribers import check_subscribers
 from integration_tests.judge.verdict import Verdict
 from integration_tests.judge.view import NOT_RECOMPUTED, check_view
 
-NAMES: Sequence[str] = ("lost", "doubled")
+NAMES: Sequence[str] = ("events", "acknowledged", "alerts", "lost", "doubled")
+"""Counts that every verdict tells, be they 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +42,31 @@ class Reference:
 def judge(evidence: Evidence) -> Verdict:
     """Judge a run. The system must be at rest: everything read, the read model at the end.
 
-    Raises UnsettledError when it is not, and the errors of Kafka and Redis.
+    A check that the evidence requires and that cannot be made is a finding. Raises UnsettledError
+    when the system is not at rest, and the errors of Kafka and Redis.
     """
     verdict = Verdict(counts=dict.fromkeys(NAMES, 0), not_recomputed=NOT_RECOMPUTED)
     log = read_log(evidence.bootstrap, evidence.topic_prefix)
     _judge_history(evidence, log, verdict)
-    reference = judge_log(log, verdict)
+    reference = judge_log(log, verdict, evidence.put_aside)
     _judge_read_side(evidence, log, reference, verdict)
+    verdict.demand(evidence.demanded)
     return verdict
 
 
-def judge_log(log: RawLog, verdict: Verdict) -> Reference:
-    """Judge what the stream made of a log: accounts, view, alerts. Return what it comes to."""
-    history = walk(in_order(log), refused_on_its_word(log), check_body)
-    check_accounting(log, history, verdict)
-    slots = history.slots
+def judge_log(log: RawLog, verdict: Verdict, put_aside: Collection[Place] = ()) -> Reference:
+    """Judge what the stream made of a log: accounts, view, alerts. Return what it comes to.
+
+    ``put_aside``: the only records that may have been put aside because processes died on them.
+    """
+    permitted = {(log.short(place.topic), *place[1:]) for place in put_aside}
+    refused = refused_on_its_word(log, permitted)
+    history = walk(in_order(log), refused, check_body)
+    check_accounting(log, history, refused, verdict)
+    slots, homes = history.slots, homes_of(history.applied)
     pictures = {entity_key: picture(slots, entity_key) for entity_key in slots.entities}
-    check_view(log, slots, pictures, verdict)
+    check_placement(log, homes, verdict)
+    check_view(log, slots, pictures, homes, verdict)
     check_order_free(history, verdict)
     threads = _judge_alerts(log, history, verdict)
     verdict.digests = digests(log)

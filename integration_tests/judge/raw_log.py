@@ -67,10 +67,13 @@ class RawLog:
                 self._places[record.topic, record.partition, record.offset] = record
         return self._places.get((topic, partition, offset))
 
-    def latest(self, topic: str) -> dict[bytes, LogRecord]:
-        """Return the latest record of each key; keys that begin with `!` or NUL are left out."""
+    def latest(self, topic: str) -> dict[tuple[int, bytes], LogRecord]:
+        """Return (partition, key) → its latest record; without keys that begin with `!` or NUL.
+
+        A key that stands in two partitions is there twice: compaction would keep both for ever.
+        """
         return {
-            record.key: record
+            (record.partition, record.key): record
             for record in self.records[topic]
             if record.key is not None and not record.key.startswith((b"\x00", b"!"))
         }

@@ -1,10 +1,11 @@
 """The verdict: what each check found, what was counted, what was not looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 SHOWN_FINDINGS = 40
 SHOWN_CHARACTERS = 600
+NOT_MADE = "not made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,13 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing is wrong; a check that was required and not made is a finding."""
         return not self.findings
+
+    @property
+    def alerts(self) -> int:
+        """How many records the alerts topic holds. With none, O4 and O7 had little to look at."""
+        return self.counts.get("alerts", 0)
 
     def add(self, check: str, text: str, **details: object) -> None:
         """Note something that is wrong."""
@@ -56,7 +62,14 @@ class Verdict:
 
     def not_made(self, check: str, reason: str) -> None:
         """Note that a check was not made, and why."""
-        self.checks[check] = f"not made: {reason}"
+        self.checks[check] = f"{NOT_MADE}: {reason}"
+
+    def demand(self, required: Collection[str]) -> None:
+        """Report each required check that was not made; call it after all of them."""
+        for check in sorted(required):
+            outcome = self.checks.get(check, NOT_MADE)
+            if outcome.startswith(NOT_MADE):
+                self.add(check, f"required, but {outcome}")
 
     def found_by(self, check: str) -> list[Finding]:
         """Return what a check found."""

@@ -12,6 +12,7 @@ from market_supervision.profiles.v1.entity_profile_pb2 import TimelineEntry
 
 from integration_tests.judge.admission import Event
 from integration_tests.judge.canonical import MESSAGES
+from integration_tests.judge.placement import Homes
 from integration_tests.judge.raw_log import LINKS, STATE, TIMELINE, RawLog
 from integration_tests.judge.reference.entity import Picture
 from integration_tests.judge.reference.records import records_of
@@ -32,14 +33,20 @@ NOT_RECOMPUTED: Mapping[str, str] = MappingProxyType(
 )
 
 
+Key = tuple[int, bytes]
+"""Partition and record key."""
+
+
 def check_view(
-    log: RawLog, slots: Slots, pictures: Mapping[str, Picture], verdict: Verdict
+    log: RawLog, slots: Slots, pictures: Mapping[str, Picture], homes: Homes, verdict: Verdict
 ) -> None:
     """O3: compare every record of every entity with the reference, both ways."""
     live = _live(log, verdict)
-    expected: dict[bytes, Message] = {}
+    expected: dict[Key, Message] = {}
     for entity_key, drawn in pictures.items():
-        expected.update(records_of(slots, entity_key, drawn))
+        home = min(homes[entity_key])
+        of_entity = records_of(slots, entity_key, drawn)
+        expected.update({(home, key): message for key, message in of_entity.items()})
     for key in sorted(expected.keys() | live.keys()):
         wanted, found = expected.get(key), live.get(key)
         if wanted is None:
@@ -49,15 +56,15 @@ def check_view(
         else:
             _compare(key, wanted, found, slots, verdict)
     _check_timeline(log, slots, verdict)
-    _check_links(log, pictures, verdict)
+    _check_links(log, pictures, homes, verdict)
     verdict.count("entities", len(pictures))
     verdict.made("O3")
 
 
-def _live(log: RawLog, verdict: Verdict) -> dict[bytes, Message]:
+def _live(log: RawLog, verdict: Verdict) -> dict[Key, Message]:
     """Return the committed records but alert threads and what came to nothing."""
-    found: dict[bytes, Message] = {}
-    for key, record in log.latest(STATE).items():
+    found: dict[Key, Message] = {}
+    for (partition, key), record in log.latest(STATE).items():
         letter = key.decode(errors="replace").split("|")[1:2]
         if not letter or letter[0] not in MESSAGES:
             verdict.add("O3", "not a key of the state", key=key)
@@ -68,11 +75,11 @@ def _live(log: RawLog, verdict: Verdict) -> dict[bytes, Message]:
                 verdict.add("O3", "not the message that the key names", key=key)
                 continue
             if letter[0] not in "my" or message.ByteSize():
-                found[key] = message
+                found[partition, key] = message
     return found
 
 
-def _compare(key: bytes, wanted: Message, found: Message, slots: Slots, verdict: Verdict) -> None:
+def _compare(key: Key, wanted: Message, found: Message, slots: Slots, verdict: Verdict) -> None:
     if isinstance(wanted, state_pb2.EntityState) and isinstance(found, state_pb2.EntityState):
         del found.open_alerts[:]  # judged with the alerts
         others = [t for t in found.totals if t.counter != state_pb2.COUNTER_OPEN_ALERTS]
@@ -104,13 +111,13 @@ def _short(value: object) -> str:
 
 
 def _check_timeline(log: RawLog, slots: Slots, verdict: Verdict) -> None:
-    wanted: dict[bytes, Event] = {}
+    wanted: dict[Key, Event] = {}
     for entity_key, matters in slots.entities.items():
         for matter_id, matter in matters.items():
             for event in (*matter.held.values(), *matter.summed.values()):
                 text = "\0".join((*event.slot, matter_id))
                 name = hashlib.sha256(text.encode()).hexdigest()[:32]
-                wanted[f"{entity_key}|{name}".encode()] = event
+                wanted[event.record.partition, f"{entity_key}|{name}".encode()] = event
     live = log.latest(TIMELINE)
     for key in sorted(wanted.keys() | live.keys()):
         if key not in live or key not in wanted:
@@ -125,16 +132,18 @@ def _check_timeline(log: RawLog, slots: Slots, verdict: Verdict) -> None:
             verdict.add("O3", "timeline: the entry differs", key=key, wanted=ours, found=theirs)
 
 
-def _check_links(log: RawLog, pictures: Mapping[str, Picture], verdict: Verdict) -> None:
+def _check_links(
+    log: RawLog, pictures: Mapping[str, Picture], homes: Homes, verdict: Verdict
+) -> None:
     found = {
-        key.decode(): state_pb2.LinkRecord.FromString(record.value or b"").to_key
-        for key, record in log.latest(LINKS).items()
+        (partition, key.decode()): state_pb2.LinkRecord.FromString(record.value or b"").to_key
+        for (partition, key), record in log.latest(LINKS).items()
     }
     wanted = {}
     for entity_key, drawn in pictures.items():
         for claim in drawn.lists["claims"]:
             if claim.attribute == state_pb2.ATTRIBUTE_KIND_LINKED_TO:
-                wanted[entity_key] = claim.value
+                wanted[min(homes[entity_key]), entity_key] = claim.value
     for key in sorted(wanted.keys() | found.keys()):
         if wanted.get(key, "") != found.get(key, ""):
             pair = {"wanted": wanted.get(key), "found": found.get(key)}

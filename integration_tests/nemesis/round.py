@@ -10,6 +10,7 @@ from pathlib import Path
 from integration_tests.judge.evidence import Evidence
 from integration_tests.judge.judgement import judge
 from integration_tests.nemesis.accounts import KILLED, account
+from integration_tests.nemesis.deadly_places import deadly_places
 from integration_tests.nemesis.evidence_dump import dump_topics
 from integration_tests.nemesis.faults import strike
 from integration_tests.nemesis.load import Load
@@ -165,6 +166,7 @@ def _judge(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
         history=load.history,
         recordings=[each.file for each in load.subscribers if each.file is not None],
         answers=load.answers if load.queriers else None,
+        put_aside=deadly_places(stage.bootstrap, plan.load.deadly),
     )
     evidence.save(stage.directory)
     verdict = judge(evidence)

@@ -41,7 +41,7 @@ from services.lifecycle.app import zones
 from services.lifecycle.local_index import LocalIndex
 from services.lifecycle.step import LifecycleStep, StepTopics
 from services.lifecycle.tests.memory_store import MemoryStore
-from services.streaming.interface import SourceRecord
+from services.streaming.interface import SourceRecord, UnitOutput
 
 PREFIX = "drawn."
 SOURCE = "drawn"
@@ -106,15 +106,22 @@ class MemoryPartition:
         while waiting:
             output = self.step.run(waiting, self.store, self.now_ms)
             taken = len(waiting) if output.taken is None else output.taken
-            for record in waiting[:taken]:
-                self.now_ms = max(self.now_ms, record.append_time_ms)
-                self.applied[record.topic] = [record.offset + 1, record.append_time_ms]
+            self._commit(waiting[:taken], output)
             waiting = waiting[taken:]
-            self.store.commit(output.changelog, output.local)
-            for key, value in output.changelog.items():
-                self._written(STATE, key, value)
-            for side in output.side:
-                self._written(side.topic.removeprefix(PREFIX), side.key, side.value, side.headers)
+
+    def put_aside(self, record: SourceRecord) -> None:
+        """Put a record aside as the engine does when processes died on it."""
+        self._commit([record], self.step.refuse(record, 3, self.store))
+
+    def _commit(self, taken: list[SourceRecord], output: UnitOutput) -> None:
+        for record in taken:
+            self.now_ms = max(self.now_ms, record.append_time_ms)
+            self.applied[record.topic] = [record.offset + 1, record.append_time_ms]
+        self.store.commit(output.changelog, output.local)
+        for key, value in output.changelog.items():
+            self._written(STATE, key, value)
+        for side in output.side:
+            self._written(side.topic.removeprefix(PREFIX), side.key, side.value, side.headers)
 
     def _written(
         self, topic: str, key: bytes | None, value: bytes, headers: tuple[Any, ...] = ()

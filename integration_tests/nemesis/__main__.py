@@ -95,6 +95,8 @@ def _round(row: Row, seed: int, broker: LocalKafka, tests: Sequence[str], *, qui
     if plan is None:
         result = Result(row.number, seed, clock.utc_now().date().isoformat())
     else:
+        # Let go at the end of a round, it may still count itself dead for a moment.
+        broker.wait_ready()
         directory = ROUNDS / f"{row.number}-{seed}-{uuid.uuid4().hex[:6]}"
         result = run_round(row.number, seed, plan, broker=broker, directory=directory, say=say)
     if tests:

@@ -49,7 +49,7 @@ def run_until_aside(stream: Stream, worker: Worker, code: int, count: int) -> in
 def test_record_that_ends_the_process_is_put_aside_at_its_third_death(
     kafka_bootstrap: str, run_directory: Path, poison: str
 ) -> None:
-    """Whatever way it kills: in a unit with others it is found by units of one record."""
+    """Whatever way it kills: in a unit with others it is found by smaller and smaller units."""
     stream = make_stream(kafka_bootstrap, run_directory, settings={"watchdog_s": 8.0})
     stream.send(EVENTS)
     stream.send_one(stream.events[1], 4, b"poison", b"%d" % POISON)
@@ -57,8 +57,8 @@ def test_record_that_ends_the_process_is_put_aside_at_its_third_death(
     with stream.worker("only", **{poison: POISON}) as worker:
         deaths = run_until_aside(stream, worker, ENDINGS[poison], 1)
         stream.wait_for_entries(2 * EVENTS)
-        # One with others around it, then three alone; found alone at once, three.
-        assert deaths in {3, 4}
+        # One with others around it, one in its part of them, three alone; found alone, three.
+        assert deaths in {3, 4, 5}
         assert worker.process is not None
         assert worker.process.poll() is None
     ((name, value),) = dead_letters(stream)

@@ -224,7 +224,7 @@ class Partition:
         if self._holding:
             records: Sequence[SourceRecord] = self._merge.peek_topic(self._topics.control)
         else:
-            limit = 1 if self._suspicion.suspects else self._unit_size.records
+            limit = self._suspicion.limit(self._unit_size.records)
             records = self._merge.peek(limit, self._settings.unit_input_bytes)
         records, self._withheld = self.bound.cut(records)
         return records
@@ -254,7 +254,7 @@ class Partition:
                 await self.producer.commit(list(side.items()))
         step_s = self._spent.get("step", 0.0) + self._spent.get("prepare", 0.0)
         self._unit_size.learn(len(records), size, step_s)
-        self._suspicion.passed(taken)
+        self._suspicion.passed(records[:taken])
         ended = time.monotonic()
         self.health.step_s, self.health.unit_s = stepped - started, ended - started
         if records or side:

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from services.streaming.attempts import Attempt, AttemptJournal, Seal, Suspicion
+from services.streaming.attempts import (
+    DEATHS_MAX,
+    PART_RECORDS,
+    Attempt,
+    AttemptJournal,
+    Seal,
+    Suspicion,
+)
 from services.streaming.exits import ExitCode
 from services.streaming.interface import SourceRecord
 from services.streaming.meta import Applied
@@ -127,10 +134,11 @@ def test_death_among_others_is_followed_by_units_of_one() -> None:
     assert suspicion.suspects == 7
     assert suspicion.deaths(record(41)) == 0
     assert suspicion.attempt(record(41), 1) == Attempt("events", 41, 7, 0, alone=True)
-    suspicion.passed(1)
+    suspicion.passed([record(41)])
+    assert suspicion.limit(500) == 1
     assert suspicion.attempt(record(42), 1) == Attempt("events", 42, 6, 0, alone=True)
-    suspicion.passed(6)
-    assert suspicion.suspects == 0
+    suspicion.passed([record(offset) for offset in range(42, 48)])
+    assert (suspicion.suspects, suspicion.limit(500)) == (0, 500)
     assert suspicion.attempt(record(48), 5) == Attempt("events", 48, 5, 0, alone=False)
 
 
@@ -140,8 +148,56 @@ def test_death_alone_is_counted_for_that_record_only() -> None:
     assert suspicion.deaths(record(41)) == 3
     assert suspicion.deaths(record(41, "control")) == 0
     assert suspicion.suspects == 3
-    suspicion.passed(1)
+    suspicion.passed([record(41)])
     assert suspicion.attempt(record(42), 1) == Attempt("events", 42, 2, 0, alone=True)
+
+
+def test_death_alone_is_tried_alone_again_however_many_are_behind_it() -> None:
+    """Only then are the others tried, in parts."""
+    left = Attempt("events", 41, 900, 0, alone=True)
+    suspicion = Suspicion(left, {"events": Applied(41, 0)})
+    assert (suspicion.limit(8_000), suspicion.deaths(record(41))) == (1, 1)
+    suspicion.passed([record(40, "control")])
+    assert (suspicion.limit(8_000), suspicion.deaths(record(41))) == (1, 1)
+    suspicion.passed([record(41)])
+    assert suspicion.limit(8_000) == PART_RECORDS
+    assert suspicion.limit(7) == 7
+
+
+def lives(records: int, poison: int | None) -> tuple[int, int]:
+    """Return deaths and units until all records are applied, the first unit having been killed.
+
+    Every process takes as many as it may; it dies of the poison until that would be put aside.
+    """
+    left: Attempt | None = Attempt("events", 0, records, 0, alone=False)
+    position, deaths, units = 0, 1, 0
+    while position < records:
+        suspicion = Suspicion(left, {"events": Applied(position, 0)})
+        while position < records:
+            taken = [record(position + n) for n in range(suspicion.limit(records))]
+            taken = [each for each in taken if each.offset < records]
+            left = suspicion.attempt(taken[0], len(taken))
+            if poison in {each.offset for each in taken} and left.deaths < DEATHS_MAX:
+                deaths += 1
+                break
+            units += 1
+            suspicion.passed(taken)
+            position += len(taken)
+    return deaths, units
+
+
+def test_innocent_death_in_a_large_unit_costs_few_small_ones() -> None:
+    """A transaction for each of 8,000 records took more than a minute."""
+    assert lives(8_000, None) == (1, 80)
+    assert lives(PART_RECORDS, None) == (1, PART_RECORDS)
+
+
+@pytest.mark.parametrize("poison", [0, 1, 99, 100, 4_321, 7_900, 7_999])
+def test_poison_in_a_large_unit_is_found_by_one_death_more(poison: int) -> None:
+    """One among all, one in its part, three alone; wherever it stands."""
+    deaths, units = lives(8_000, poison)
+    assert deaths == 1 + 1 + DEATHS_MAX
+    assert units < 80 + 2 * PART_RECORDS
 
 
 def test_record_that_another_worker_applied_is_cleared() -> None:

@@ -13,7 +13,8 @@ from services.streaming.exits import ExitCode
 
 POISON = -1
 KILLED = -signal.SIGKILL
-EVENTS = 600
+EVENTS = 1_500
+"""So many that a partition's first unit has more than a part: it is searched in two steps."""
 ENDINGS = {
     "die_on": KILLED,
     "fail_on": ExitCode.STEP_FAILED,

@@ -16,7 +16,7 @@ from services.contracts import topics
 from services.contracts.topics import PARTITIONS
 from services.streaming.meta import META_KEY, Meta, decode
 
-STATE_TOPIC: Final = "lifecycle.v1"
+STATE_TOPIC: Final = topics.STATE_TOPIC
 TAIL_OFFSETS: Final = 64
 """Offsets before the end in which META is looked for first; then sixteen times as many, and on."""
 TAIL_FACTOR: Final = 16

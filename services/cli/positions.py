@@ -147,12 +147,13 @@ def read_between(
 
 
 def owners(bootstrap_servers: str) -> dict[int, str]:
-    """Return by partition which worker owns it, as the group of the stream workers says.
+    """Return by partition which worker owns it, as the groups of the stream workers say.
 
-    The group is the one that reads control records; while it rebalances nobody owns anything.
+    A group is one of them when it reads control records; while it rebalances nobody owns anything.
+    A shadow's worker is named beside that of the version it follows.
     """
     control = topics.name("control.v1")
-    owned: dict[int, str] = {}
+    owned: dict[int, set[str]] = {}
     with KafkaAdminClient(
         bootstrap_servers=bootstrap_servers,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -166,5 +167,6 @@ def owners(bootstrap_servers: str) -> dict[int, str]:
             assignment = member["member_assignment"] or {}
             for assigned in assignment.get("assigned_partitions", ()):
                 if assigned["topic"] == control:
-                    owned |= dict.fromkeys(assigned["partitions"], worker)
-    return {number: worker for number, worker in owned.items() if number < PARTITIONS}
+                    for number in assigned["partitions"]:
+                        owned.setdefault(number, set()).add(worker)
+    return {n: ", ".join(sorted(workers)) for n, workers in owned.items() if n < PARTITIONS}

@@ -22,6 +22,7 @@ def size(entities: int, held: float, in_redis: float, foreign: float = 0.0) -> d
     """What is kept of a measured size."""
     costs = {"cpu_us_per_event": 400.0, "recovery_us_per_record": 9.0, "state_records": 5}
     rest = {"all_processes_gib": 2.0, "events_per_s": 900.0, "disk_gib": 1.0, "minutes": 1.0}
+    rest |= {f"{name}_gib": 0.5 for name in ("worker", "projection", "redis", "broker")}
     memory = {"bytes_held": held, "bytes_in_redis": in_redis}
     return {"entities": entities, **costs, **memory, **rest, "foreign": foreign}
 

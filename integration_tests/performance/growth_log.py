@@ -5,6 +5,7 @@ worker makes of it is removed before every measurement, so that each begins with
 """
 
 import asyncio
+import copy
 import os
 import uuid
 from collections.abc import Iterator
@@ -86,9 +87,10 @@ def forget_log(session: Session, entities: int) -> None:
 
 
 def _events(entities: int) -> Iterator[FamilyEvent]:
+    example = load_example("registration", "entity_established")
+    example.envelope.entity_key.scheme = "uscc"
     for number in range(entities):
-        established = load_example("registration", "entity_established")
-        established.envelope.entity_key.scheme = "uscc"
+        established = copy.deepcopy(example)
         established.envelope.entity_key.value = uscc(number)
         established.envelope.source_record_id = f"DJ-{number}"
         yield established

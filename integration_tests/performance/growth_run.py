@@ -23,7 +23,7 @@ from integration_tests.performance.growth_log import (
     prefixed,
 )
 from integration_tests.performance.log_reading import read_progress
-from integration_tests.performance.memory_held import WORKER, held, resident_of_all, when_idle
+from integration_tests.performance.memory_held import WORKER, held, resident_of_each, when_idle
 from integration_tests.performance.peer_fold import REPORTED_PART
 from integration_tests.performance.processes import Sample, WrongResultError, at_moment, sample
 from integration_tests.performance.recovery_log import recovery_in
@@ -36,8 +36,11 @@ from services.local.waiting import poll_until
 PROJECTION = "projection"
 LOOK_SECONDS = 0.1
 SETTLE_SECONDS = 2.0
+BLOCK_BYTES = 512
+"""Of st_blocks: what files take, not how long they are (the broker's indexes are sparse)."""
 SECONDS_PER_EVENT_MAX = 0.005
 SECONDS_MIN = 300.0
+GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,12 @@ class Size:
     """Memory of worker and projection, and contents of Redis, above those of an empty system."""
     bytes_in_redis: float
     """The contents of Redis alone."""
+    worker_gib: float
+    projection_gib: float
+    redis_gib: float
+    broker_gib: float
     all_processes_gib: float
+    """Resident in the four of them."""
     events_per_s: float
     disk_gib: float
     minutes: float
@@ -92,10 +100,10 @@ def _measure(session: Session, entities: int) -> Size:
             samples = _drain(system, entities * EVENTS_PER_ENTITY)
             _wait_projected(client, prefix, entities)
             full = held(system, client)
-            whole = resident_of_all(system, session, client)
+            resident = resident_of_each(system, session, client)
             cpu_us, rate = _cost(session.bootstrap, samples, entities * EVENTS_PER_ENTITY)
             recovery_us, records = _recover(system, entities)
-            disk = sum(f.stat().st_size for f in _files(session.directory))
+            disk = sum(file.stat().st_blocks for file in _files(session.directory)) * BLOCK_BYTES
         finally:
             system.stop()
             client.flushall()
@@ -107,9 +115,13 @@ def _measure(session: Session, entities: int) -> Size:
         state_records=records,
         bytes_held=full.all - idle.all,
         bytes_in_redis=full.in_redis - idle.in_redis,
-        all_processes_gib=whole / (1 << 30),
+        worker_gib=resident["worker"] / GIB,
+        projection_gib=resident["projection"] / GIB,
+        redis_gib=resident["redis"] / GIB,
+        broker_gib=resident["broker"] / GIB,
+        all_processes_gib=sum(resident.values()) / GIB,
         events_per_s=rate,
-        disk_gib=disk / (1 << 30),
+        disk_gib=disk / GIB,
         minutes=(time.monotonic() - began) / 60,
         foreign=load.mean,
     )

@@ -34,11 +34,14 @@ def held(system: LocalSystem, client: redis.Redis) -> Held:
     return Held(services + in_redis, in_redis)
 
 
-def resident_of_all(system: LocalSystem, session: Session, client: redis.Redis) -> int:
+def resident_of_each(system: LocalSystem, session: Session, client: redis.Redis) -> dict[str, int]:
     """Return the bytes resident in worker, projection, Redis and broker."""
-    pids = [system.process(name).pid for name in (WORKER, PROJECTION)]
-    in_redis = int(client.info("memory")["used_memory_rss"])
-    return sum(_resident(pid) for pid in (*pids, session.kafka_pid)) + in_redis
+    return {
+        "worker": _resident(system.process(WORKER).pid),
+        "projection": _resident(system.process(PROJECTION).pid),
+        "redis": int(client.info("memory")["used_memory_rss"]),
+        "broker": _resident(session.kafka_pid),
+    }
 
 
 def when_idle(session: Session) -> Held:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 
 EVERY_SECONDS = 10.0
+FORESEEN_PART = 20
+"""Of the whole must be done before it is said how much longer it will take."""
 
 
 class Shown:
@@ -27,6 +29,6 @@ class Shown:
 
     def _line(self, done: int, seconds: float) -> str:
         line = f"  {self._what}: {done:,} of {self._whole:,} after {seconds:,.0f} s"
-        if 0 < done < self._whole:
+        if self._whole // FORESEEN_PART <= done < self._whole and done > 0:
             line += f", about {seconds * (self._whole - done) / done / 60:.0f} min to go"
         return line

@@ -26,6 +26,8 @@ class NoRoomError(Exception):
 def run_row(row: Row, session: Session, output: Path) -> str:
     """Measure one row and write it down at once; return its verdict, `busy` or `failed`."""
     is_valid = math.isfinite(session.foreign_max)
+    # Of the tree as it is at the start: what runs was read from that one.
+    provenance = machine.provenance()
     began = time.monotonic()
     try:
         _demand_room(row, session)
@@ -46,7 +48,7 @@ def run_row(row: Row, session: Session, output: Path) -> str:
     measured: dict[str, Any] = document(row, summary) | {
         "date": utc_now().isoformat(timespec="seconds"),
         "took_minutes": round((time.monotonic() - began) / 60, 1),
-        **machine.provenance(),
+        **provenance,
         "load": {
             "before": round(before, 3),
             "during": round(foreign, 3),

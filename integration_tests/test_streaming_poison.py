@@ -13,8 +13,7 @@ from services.streaming.exits import ExitCode
 
 POISON = -1
 KILLED = -signal.SIGKILL
-EVENTS = 1_500
-"""So many that a partition's first unit has more than a part: it is searched in two steps."""
+EVENTS = 600
 ENDINGS = {
     "die_on": KILLED,
     "fail_on": ExitCode.STEP_FAILED,

@@ -9,7 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from services.streaming.attempts import Attempt, AttemptJournal, Seal
+from services.streaming.attempts import (
+    DEATHS_MAX,
+    PART_RECORDS,
+    Attempt,
+    AttemptJournal,
+    Seal,
+)
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import PHASES, EngineHealth
 from services.streaming.interface import (
@@ -417,6 +423,46 @@ async def test_record_put_aside_is_remembered_until_its_unit_is_committed(make: 
     assert step.calls == [["refused events0 after 3"]]
     assert seen == [Attempt("events", 0, 1, 3, alone=True)]
     assert journal.left() is None
+
+
+async def test_poison_in_a_large_unit_is_searched_by_parts(make: Make) -> None:
+    """Every death starts the partition anew from where the state is; at the end all is applied."""
+    poison, last = 137, 260
+
+    def run(records: Sequence[SourceRecord], store: ReadStore, time_ms: int) -> UnitOutput:
+        if poison in {record.offset for record in records}:
+            raise ValueError(poison)
+        return keep_all(records, store, time_ms)
+
+    died_with: list[int] = []
+    applied, units = 0, 0
+    while applied < last:
+        assert len(died_with) < 10, died_with
+        partition, step, _ = make(run)
+        applied = partition.restored()["events"]
+        try:
+            await work(partition, events(applied, range(applied, last)))
+        except EngineError as error:
+            died_with.append(len(step.calls[-1]) if error.code is ExitCode.STEP_FAILED else 0)
+        units += len(step.calls)
+        applied = partition.positions().get("events", 0)
+    assert died_with == [260, 100, 1, 1, 1]
+    assert units < 2 * PART_RECORDS
+    assert step.calls[0] == [f"refused events{poison} after {DEATHS_MAX}"]
+
+
+async def test_innocent_death_in_a_large_unit_is_followed_by_parts(make: Make) -> None:
+    """Not by as many transactions as there were records."""
+
+    def killed(*_: object) -> UnitOutput:
+        raise KeyboardInterrupt
+
+    partition, _, _ = make(killed)
+    with pytest.raises(KeyboardInterrupt):
+        await work(partition, events(0, range(250)))
+    partition, step, _ = make(keep_all)
+    await work(partition, events(0, range(300)))
+    assert [len(call) for call in step.calls] == [100, 100, 50, 50]
 
 
 async def test_disk_that_fails_in_a_step_speaks_against_no_record(

@@ -131,7 +131,6 @@ def test_disturbed_log_repeats_and_delays_events_and_loses_none() -> None:
     assert order != sorted(order)
 
 
-@pytest.mark.timeout(120)
 async def test_states_are_read_as_committed_and_the_newest_counts(kafka_bootstrap: str) -> None:
     """What was aborted is not there; the end is the append time of the last committed record."""
     topic = f"states-{id(SMALL)}"
@@ -154,7 +153,6 @@ async def test_states_are_read_as_committed_and_the_newest_counts(kafka_bootstra
     assert (found.states, found.last_append_ms) == (2, last.timestamp)
 
 
-@pytest.mark.timeout(120)
 def test_peers_log_stands_on_the_broker_as_it_was_made(kafka_bootstrap: str) -> None:
     """Every record, in its order within its key, and the digest expected of it."""
     log = write_log(kafka_bootstrap, SMALL)
@@ -174,7 +172,6 @@ def test_peers_log_stands_on_the_broker_as_it_was_made(kafka_bootstrap: str) -> 
     assert log.distinct == SMALL.events
 
 
-@pytest.mark.timeout(180)
 def test_engine_drains_the_peers_log_to_the_expected_digest_or_gives_no_figure(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:

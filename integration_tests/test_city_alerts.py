@@ -106,7 +106,6 @@ def _wait_for(bootstrap_servers: str, wanted: set[Thread]) -> tuple[set[Thread],
     return _threads(bootstrap_servers)
 
 
-@pytest.mark.timeout(420)
 def test_city_run_to_its_end_raises_exactly_its_alerts(
     system: LocalSystem, kafka_bootstrap: str
 ) -> None:

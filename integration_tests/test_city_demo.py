@@ -60,7 +60,6 @@ def _ports(folder: Path) -> list[int]:
     ]
 
 
-@pytest.mark.timeout(540)
 def test_demo_killed_is_cleaned_up_and_continued(folder: Path) -> None:
     """A run killed with -9 leaves processes; the next ends them, goes on, and leaves nothing."""
     first, output = _start(folder, "first.txt")
@@ -84,7 +83,6 @@ def test_demo_killed_is_cleaned_up_and_continued(folder: Path) -> None:
     assert not (folder / "endpoints.json").exists()
 
 
-@pytest.mark.timeout(240)
 def test_demo_interrupted_while_starting_leaves_nothing(folder: Path) -> None:
     """Ctrl-C in the middle of the start ends what was started so far."""
     process, output = _start(folder, "interrupted.txt")

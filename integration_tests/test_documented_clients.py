@@ -71,7 +71,7 @@ def follow(command: list[str], folder: Path, log: str, alerts: int) -> str:
         try:
             poll_until(
                 lambda: process.poll() is not None or done(),
-                timeout_seconds=60,
+                timeout_seconds=120,
                 what=f"{alerts} alerts are printed",
             )
         finally:

@@ -19,8 +19,6 @@ from integration_tests.planted_bugs.bugs import (
 from integration_tests.planted_bugs.scene import Scene
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 
-pytestmark = pytest.mark.timeout(400)
-
 SCENARIOS = list(dict.fromkeys(bug.scenario for bug in BUGS))
 CONTROLLED = [each for each in SCENARIOS if each.__name__ != "worker_fences_itself"]
 """A worker that fences itself is the bug itself: without it nothing ends."""

@@ -84,7 +84,7 @@ def test_broker_killed_comes_back_with_its_records_and_address(
         assert kafka.start() == address
         consumer = KafkaConsumer(bootstrap_servers=address, auto_offset_reset="earliest")
         consumer.assign([TopicPartition(name, sent.partition)])
-        records = poll_until(lambda: consumer.poll(500), timeout_seconds=20, what="the record")
+        records = poll_until(lambda: consumer.poll(500), timeout_seconds=120, what="the record")
         consumer.close()
     assert [record.value for batch in records.values() for record in batch] == [b"value"]
 

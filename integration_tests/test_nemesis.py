@@ -25,7 +25,6 @@ def mortal_kafka(session_directory: Path) -> Iterator[LocalKafka]:
         yield kafka
 
 
-@pytest.mark.timeout(420)
 @pytest.mark.parametrize("number", FAST)
 def test_round_of_faults_loses_and_doubles_nothing(
     number: str, request: pytest.FixtureRequest, session_directory: Path

@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from integration_tests.streaming.harness import META, make_stream
+from integration_tests.streaming.harness import META, PATIENCE_SECONDS, make_stream
 from services.streaming.exits import ExitCode
 
 
@@ -34,14 +34,17 @@ def test_worker_that_loses_a_delivery_ends(kafka_bootstrap: str, run_directory: 
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("only", fault="lose_a_chunk") as worker:
         worker.wait_for("partitions_open")
-        for _ in range(4):
+        # What one poll brought is lost; only records behind it can tell.
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        assert worker.process is not None
+        while worker.process.poll() is None and time.monotonic() < deadline:
             stream.send(200)
             time.sleep(0.3)
         assert worker.exit_code() == ExitCode.DELIVERY_HOLE
         assert "expected" in worker.log.read_text()
         worker.overrides.clear()
         worker.start()
-        stream.wait_for_entries(800)
+        stream.wait_for_entries(len(stream.sent))
     stream.judge()
 
 
@@ -123,7 +126,7 @@ def test_worker_without_state_does_not_write_its_record_again(
 
 def test_worker_whose_loop_is_wedged_ends(kafka_bootstrap: str, run_directory: Path) -> None:
     """Heartbeats go on in another thread, so only the watchdog can end a wedged worker."""
-    settings = {"watchdog_s": 3.0}
+    settings = {"watchdog_s": 6.0}
     stream = make_stream(kafka_bootstrap, run_directory, settings=settings, hang_on=-1)
     with stream.worker("only") as worker:
         worker.wait_for("partitions_open")

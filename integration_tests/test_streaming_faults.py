@@ -6,8 +6,6 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 from integration_tests.streaming.harness import Stream, Worker, make_stream
 from services.local.kafka import LocalKafka
 from services.streaming.exits import ExitCode
@@ -15,7 +13,6 @@ from services.streaming.exits import ExitCode
 EVENTS = 3_000
 
 
-@pytest.mark.timeout(240)
 def test_stream_with_a_worker_that_joins_and_leaves_is_exact(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
@@ -41,7 +38,6 @@ def test_stream_with_a_worker_that_joins_and_leaves_is_exact(
         assert time.monotonic() - started < 10
 
 
-@pytest.mark.timeout(240)
 def test_stream_with_a_worker_killed_and_restarted_is_exact(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
@@ -56,11 +52,10 @@ def test_stream_with_a_worker_killed_and_restarted_is_exact(
             worker.kill()
             worker.start()
         sender.join()
-        stream.wait_for_entries(EVENTS, 90)
+        stream.wait_for_entries(EVENTS)
     stream.judge()
 
 
-@pytest.mark.timeout(240)
 def test_stream_with_a_paused_worker_fences_the_zombie(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
@@ -79,7 +74,7 @@ def test_stream_with_a_paused_worker_fences_the_zombie(
             sender.start()
             _wait_for_entries_of(zombie, stream)
             zombie.signal(signal.SIGSTOP)
-            heir.wait_for('"partitions": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]', 25)
+            heir.wait_for('"partitions": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]')
             sender.join()
             stream.wait_for_entries(EVENTS)
             zombie.signal(signal.SIGCONT)
@@ -89,17 +84,13 @@ def test_stream_with_a_paused_worker_fences_the_zombie(
     stream.judge()
 
 
-def _wait_for_entries_of(worker: Worker, stream: Stream, timeout_s: float = 60.0) -> None:
+def _wait_for_entries_of(worker: Worker, stream: Stream) -> None:
     """Wait until a worker has committed something in the partitions it was assigned last."""
     opened = [line for line in worker.log.read_text().splitlines() if "partitions_open" in line]
     mine = set(json.loads(opened[-1])["partitions"])
-    deadline = time.monotonic() + timeout_s
-    while not any(entry.partition in mine for entry in stream.entries()):
-        assert time.monotonic() < deadline, f"{worker.name} does nothing in {sorted(mine)}"
-        time.sleep(0.1)
+    worker.wait_until(lambda: any(entry.partition in mine for entry in stream.entries()))
 
 
-@pytest.mark.timeout(240)
 def test_stream_with_the_broker_killed_is_exact(run_directory: Path) -> None:
     """A broker that crashes and returns costs time, and no record.
 
@@ -115,9 +106,8 @@ def test_stream_with_the_broker_killed_is_exact(run_directory: Path) -> None:
             time.sleep(2.0)
             kafka.start()
             stream.send(300)
-            deadline = time.monotonic() + 120
-            while len(stream.entries()) < len(stream.sent):
-                assert time.monotonic() < deadline, worker.log.read_text()[-3000:]
-                worker.restart_after({ExitCode.FENCED, ExitCode.COMMIT_FAILED})
-                time.sleep(0.5)
+            worker.wait_until(
+                lambda: len(stream.entries()) >= len(stream.sent),
+                {ExitCode.FENCED, ExitCode.COMMIT_FAILED},
+            )
         stream.judge()

@@ -26,9 +26,12 @@ def test_stream_with_one_topic_delayed_applies_in_append_order(
         for partition in range(PARTITIONS):
             stream.send_one(stream.control, partition, b"tick", b"tick")
     with stream.worker("only", fault="delay_first_event_topic") as worker:
-        worker.wait_for("partitions_open")
-        time.sleep(1.5)
+        others = 4 * (240 * 2 // 3 + PARTITIONS)
+        delivered = run_directory / "only.delivered"
+        worker.wait_until(lambda: delivered.exists() and int(delivered.read_text() or 0) >= others)
+        time.sleep(1.5)  # long enough for records that do not wait to be told of
         early = len(stream.entries())
+        (run_directory / "only.release").touch()
         stream.wait_for_entries(4 * (240 + PARTITIONS))
     assert early < 4 * 240 / 3, "records of the other topics did not wait"
     sources = appended(stream)

@@ -50,8 +50,6 @@ from services.local.system import LocalSystem
 from services.local.waiting import poll_until
 from services.synthetic.expectations import AlertEnd
 
-pytestmark = pytest.mark.timeout(600)
-
 ENTITIES = 130
 KILLS = 3
 SEED = 7
@@ -286,11 +284,11 @@ def test_redis_flushed_in_mid_feed_is_filled_again(
         known = _profile(channel, f"entities/{entity}", _receipt(log, last))
         asking = _Asking(address, f"entities/{entity}", known)
         asking.start()
-        poll_until(lambda: asking.answers["the same"] > 10, timeout_seconds=30, what="asking")
+        poll_until(lambda: asking.answers["the same"] > 10, timeout_seconds=120, what="asking")
         with redis.Redis.from_url(redis_url) as client:
             client.flushall()
         asked = asking.answers["the same"]
-        poll_until(lambda: asking.answers["UNAVAILABLE"] > 0, timeout_seconds=60, what="a loss")
+        poll_until(lambda: asking.answers["UNAVAILABLE"] > 0, timeout_seconds=120, what="a loss")
         poll_until(
             lambda: asking.answers["the same"] > asked + 20,
             timeout_seconds=120,

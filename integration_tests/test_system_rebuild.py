@@ -21,8 +21,6 @@ from services.cli.main import app
 from services.local.system import LocalSystem
 from services.local.waiting import poll_until
 
-pytestmark = pytest.mark.timeout(600)
-
 ENTITIES = 130
 REBUILD = "MARKET_SUPERVISION_LIFECYCLE__REBUILD"
 
@@ -69,7 +67,7 @@ def test_everything_but_the_record_lost_comes_to_the_same(
     assert system.supervisor.stop("lifecycle-0") == 0
     asking = Asking(address, known)
     asking.start()
-    poll_until(lambda: asking.answers["answered"] > 20, timeout_seconds=60, what="answers")
+    poll_until(lambda: asking.answers["answered"] > 20, timeout_seconds=120, what="answers")
     if redis_too:
         with redis.Redis.from_url(redis_url) as client:
             client.flushall()

@@ -93,7 +93,7 @@ class IntakeInstance:
         """Start it and wait until it answers health checks with SERVING."""
         self.ready_file.unlink(missing_ok=True)
         self.process.start()
-        poll_until(self._is_serving, timeout_seconds=60, what=f"{self.log_file} serving")
+        poll_until(self._is_serving, timeout_seconds=120, what=f"{self.log_file} serving")
 
     def _is_serving(self) -> bool:
         if not self.process.running():

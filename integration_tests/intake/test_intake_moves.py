@@ -37,7 +37,7 @@ def wait_for_moved(bootstrap_servers: str, count: int) -> list[LogRecord]:
     """Wait until there are ``count`` MOVED records, and return them."""
     return poll_until(
         lambda: found if len(found := moved_records(bootstrap_servers)) >= count else [],
-        timeout_seconds=20,
+        timeout_seconds=120,
         what="MOVED records",
         interval_seconds=0.5,
     )

@@ -91,7 +91,6 @@ async def race(instances: list[IntakeInstance], victim: IntakeInstance) -> list[
     return answers
 
 
-@pytest.mark.timeout(300)
 def test_racing_clients_when_one_of_two_instances_dies_get_equal_receipts(
     broker: str, run_directory: Path
 ) -> None:

@@ -20,7 +20,8 @@ from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import (
     EntityProfileServiceStub,
 )
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
+"""Until a process is ready, or has ended: a second or two, where nobody else uses the machine."""
 
 
 class Service:
@@ -68,14 +69,14 @@ class Service:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=START_SECONDS)
         assert code == 0, f"exit code {code}: {self.log.read_text()[-4000:]}"
 
     def kill(self) -> None:
         """End the process as a crash does."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=START_SECONDS)
 
 
 class ReadSide:
@@ -163,7 +164,7 @@ Answer = TypeVar("Answer")
 
 
 async def eventually(
-    what: str, attempt: Callable[[], Awaitable[Answer | None]], seconds: float = 20.0
+    what: str, attempt: Callable[[], Awaitable[Answer | None]], seconds: float = 90.0
 ) -> Answer:
     """Call ``attempt`` until it answers something true; UNAVAILABLE counts as not yet."""
     deadline = time.monotonic() + seconds

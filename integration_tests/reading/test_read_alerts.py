@@ -66,7 +66,6 @@ async def _read(
     return numbers, cursor
 
 
-@pytest.mark.timeout(120)
 async def test_list_of_alerts_by_filter_is_whole_and_stable_under_writes(side: ReadSide) -> None:
     """Pages by a filter hold each matching alert once, although more are raised meanwhile."""
     async with _writer(side) as writer:
@@ -109,7 +108,6 @@ async def test_list_of_alerts_by_filter_is_whole_and_stable_under_writes(side: R
     assert reason(unknown.value) == "ALERT_NOT_FOUND"
 
 
-@pytest.mark.timeout(120)
 async def test_watch_resumes_from_the_first_alert_after_a_restart(side: ReadSide) -> None:
     """With a filter and the first message's cursor: nothing is missing, nothing comes twice."""
     wanted = AlertFilter(rule_ids=["rule-1"])
@@ -141,7 +139,6 @@ async def test_watch_resumes_from_the_first_alert_after_a_restart(side: ReadSide
         assert of_entity == sorted(of_entity)
 
 
-@pytest.mark.timeout(120)
 async def test_watch_with_a_cursor_that_cannot_be_honoured_is_refused(side: ReadSide) -> None:
     """Another filter, beyond the end, forged, or none at all: an error, never a silent skip."""
     wanted = AlertFilter(rule_ids=["rule-1"])
@@ -182,7 +179,6 @@ async def test_watch_with_a_cursor_that_cannot_be_honoured_is_refused(side: Read
     }
 
 
-@pytest.mark.timeout(170)
 async def test_fifty_watches_with_one_stopped_have_no_gap_and_no_repeat(side: ReadSide) -> None:
     """Who reads on is not held up; who stopped is cut with a cursor, and misses nothing by it."""
     total = 4_000

@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import grpc
-import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from grpc import aio
 from market_supervision.profiles.v1 import entity_profile_service_pb2 as api
@@ -37,7 +36,6 @@ async def _freshness(client: Client) -> dict[str, SourceFreshness]:
     return {entry.family: entry for entry in answer.freshness}
 
 
-@pytest.mark.timeout(120)
 async def test_projection_stopped_shows_as_lag_within_two_seconds(side: ReadSide) -> None:
     """Answers go on, and say how old they are; they are fresh again when the projection is."""
     async with ChangelogWriter(side.environment["KAFKA_BOOTSTRAP_SERVERS"]) as writer:
@@ -63,7 +61,6 @@ async def test_projection_stopped_shows_as_lag_within_two_seconds(side: ReadSide
         await eventually("all sources are current again", fresh)
 
 
-@pytest.mark.timeout(120)
 async def test_idle_source_ages_alone(side: ReadSide) -> None:
     """The time of its newest fact stays where it was; other families' go on, all are current."""
     bootstrap = side.environment["KAFKA_BOOTSTRAP_SERVERS"]
@@ -106,7 +103,6 @@ async def test_idle_source_ages_alone(side: ReadSide) -> None:
     assert not second["inspections"].HasField("last_append_time")
 
 
-@pytest.mark.timeout(120)
 async def test_flushed_redis_is_unavailable_until_complete_never_not_found(
     side: ReadSide,
 ) -> None:
@@ -127,7 +123,7 @@ async def test_flushed_redis_is_unavailable_until_complete_never_not_found(
     async with Client(side.profiles()) as client:
         for _ in range(2):
             await redis.flushall()
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + 120
             unavailable = 0
             while True:
                 assert time.monotonic() < deadline
@@ -147,7 +143,6 @@ async def test_flushed_redis_is_unavailable_until_complete_never_not_found(
     assert refusals == {(grpc.StatusCode.UNAVAILABLE, "NOT_READY")}
 
 
-@pytest.mark.timeout(120)
 async def test_rebuilt_read_model_equals_the_live_one(side: ReadSide) -> None:
     """Projected live, in pieces, by restarted projections, or from offset 0: the same content."""
     bootstrap, url = side.environment["KAFKA_BOOTSTRAP_SERVERS"], side.environment["REDIS_URL"]

@@ -21,7 +21,6 @@ from services.streaming.meta import Applied
 ENTITY = "uscc:91442000XX00000010"
 
 
-@pytest.mark.timeout(60)
 async def test_profile_of_a_committed_entity_is_answered_with_freshness(side: ReadSide) -> None:
     """What was committed is answered under any spelling of the key; what was aborted never is."""
     async with ChangelogWriter(side.environment["KAFKA_BOOTSTRAP_SERVERS"]) as writer:
@@ -51,7 +50,6 @@ async def test_profile_of_a_committed_entity_is_answered_with_freshness(side: Re
     assert reason(unknown.value) == "ENTITY_NOT_FOUND"
 
 
-@pytest.mark.timeout(90)
 async def test_linked_keys_are_one_profile_with_one_timeline(side: ReadSide) -> None:
     """By either key one profile is found, which names the other and shows what it still holds."""
     old = "regno:442000000000001"
@@ -111,7 +109,6 @@ async def test_linked_keys_are_one_profile_with_one_timeline(side: ReadSide) -> 
             assert ids == [f"event-{number}-1" for number in expected]
 
 
-@pytest.mark.timeout(90)
 async def test_timeline_older_than_redis_keeps_is_read_from_the_log(side: ReadSide) -> None:
     """Old pages hold what the log holds at the pointers, in its newest version."""
     async with ChangelogWriter(side.environment["KAFKA_BOOTSTRAP_SERVERS"]) as writer:
@@ -142,7 +139,6 @@ async def test_timeline_older_than_redis_keeps_is_read_from_the_log(side: ReadSi
     assert reason(foreign.value) == "PAGE_TOKEN_INVALID"
 
 
-@pytest.mark.timeout(90)
 async def test_freshness_of_a_receipt_is_waited_for(side: ReadSide) -> None:
     """An answer at least as fresh as a receipt comes when its unit is passed, not before."""
     receipt = Receipt(topic=topics.name("complaints.v1"), partition=partition_of(ENTITY), offset=4)
@@ -168,7 +164,6 @@ async def test_freshness_of_a_receipt_is_waited_for(side: ReadSide) -> None:
     assert complaints.next_offset == 5
 
 
-@pytest.mark.timeout(60)
 async def test_bad_requests_name_the_field_in_both_languages(side: ReadSide) -> None:
     """A wrong USCC, an unknown scheme, a bad receipt each get a clear error."""
     side.projection().wait_ready()

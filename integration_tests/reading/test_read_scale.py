@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from market_supervision.alerts.v1 import alert_service_pb2 as alerts_api
 from market_supervision.alerts.v1.alert_pb2 import AlertFilter, AlertTransition
 from market_supervision.profiles.v1 import entity_profile_service_pb2 as api
@@ -24,7 +23,6 @@ ENTITIES = 100_000
 SEARCHING_COMMANDS = {"cmdstat_keys", "cmdstat_scan", "cmdstat_smembers"}
 
 
-@pytest.mark.timeout(300)
 async def test_hundred_thousand_entities_are_served_without_searching(side: ReadSide) -> None:
     """Projecting, listing, paging and reading send no KEYS, SCAN or SMEMBERS."""
     redis = Redis.from_url(side.environment["REDIS_URL"])
@@ -83,7 +81,6 @@ async def test_hundred_thousand_entities_are_served_without_searching(side: Read
     assert not SEARCHING_COMMANDS & stats.keys()
 
 
-@pytest.mark.timeout(120)
 async def test_redis_that_dies_and_comes_back_empty_costs_time_not_data(
     kafka_bootstrap: str, side: ReadSide, run_directory: Path
 ) -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ from kafka.errors import TopicAlreadyExistsError
 PARTITIONS = 12
 META = b"\x00meta"
 WORKER = Path(__file__).with_name("worker.py")
+PATIENCE_SECONDS = 180.0
+"""Bound of every wait: on an idle machine each ends within seconds, on a crowded one it may not."""
 # A session as short as the broker allows; transactions as long as an overloaded machine needs.
 SETTINGS = {
     "session_timeout_s": 6.0,
@@ -78,7 +80,7 @@ class Stream:
     def send_one(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
         """Append one record to a partition."""
         with KafkaProducer(bootstrap_servers=self.bootstrap, acks="all") as producer:
-            producer.send(topic, key=key, value=value, partition=partition).get(10)
+            producer.send(topic, key=key, value=value, partition=partition).get(PATIENCE_SECONDS)
         if topic in self.events:
             self.sent.append((topic, key, int(value)))
 
@@ -117,7 +119,7 @@ class Stream:
         """Delete a topic with all it holds, and create it again under the same name."""
         with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
             admin.delete_topics([topic])
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE_SECONDS
             while True:
                 try:
                     admin.create_topics({topic: self.topics[topic]})
@@ -131,7 +133,7 @@ class Stream:
         """Delete the workers' consumer group, once the broker sees that its members are gone."""
         group = self.arguments["app_id"]
         with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE_SECONDS
             while admin.describe_groups([group])[group]["members"]:
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
@@ -154,7 +156,7 @@ class Stream:
         """Return the timeline's entries, without META."""
         return [r for r in self.read(self.arguments["timeline_topic"]) if r.key != META]
 
-    def wait_for_entries(self, count: int, timeout_s: float = 60.0) -> list[Any]:
+    def wait_for_entries(self, count: int, timeout_s: float = PATIENCE_SECONDS) -> list[Any]:
         """Wait until the timeline holds ``count`` entries; return them."""
         deadline = time.monotonic() + timeout_s
         with self.reader(self.arguments["timeline_topic"]) as read_on:
@@ -207,6 +209,7 @@ class Worker:
     name: str
     overrides: dict[str, Any]
     process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
 
     @property
     def log(self) -> Path:
@@ -221,6 +224,7 @@ class Worker:
             **self.overrides,
         }
         arguments["settings"] = {**self.stream.arguments["settings"], **arguments["settings"]}
+        self.starts += 1
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(WORKER), json.dumps(arguments)],
@@ -240,7 +244,7 @@ class Worker:
         self.process.kill()
         self.process.wait()
 
-    def exit_code(self, timeout_s: float = 60.0) -> int:
+    def exit_code(self, timeout_s: float = PATIENCE_SECONDS) -> int:
         """Wait for its end and return the code; the log is shown if it does not end."""
         assert self.process is not None
         try:
@@ -248,7 +252,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running:\n{self.log.read_text()[-3000:]}") from None
 
-    def restart_after(self, codes: set[int]) -> None:
+    def restart_after(self, codes: Iterable[int]) -> None:
         """Start it again if it ended with one of ``codes``, as a supervisor does."""
         assert self.process is not None
         code = self.process.poll()
@@ -261,7 +265,18 @@ class Worker:
         marks = (self.stream.directory / self.name).glob("died-*")
         return {mark.name.removeprefix("died-") for mark in marks}
 
-    def wait_for(self, text: str, timeout_s: float = 60.0, *, times: int = 1) -> None:
+    def wait_until(self, condition: Callable[[], bool], exits: Iterable[int] = ()) -> None:
+        """Wait until a condition holds, starting it again whenever it ends with one of ``exits``.
+
+        AssertionError with the log when it ends otherwise, or the condition never holds.
+        """
+        deadline = time.monotonic() + 3 * PATIENCE_SECONDS
+        while not condition():
+            self.restart_after(exits)
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.2)
+
+    def wait_for(self, text: str, timeout_s: float = PATIENCE_SECONDS, *, times: int = 1) -> None:
         """Wait until the log contains a text ``times`` times."""
         deadline = time.monotonic() + timeout_s
         while self.log.read_text().count(text) < times:

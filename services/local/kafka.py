@@ -22,7 +22,7 @@ from services.local.ports import LOOPBACK, remembered_ports
 from services.local.process import ManagedProcess, end_orphan
 
 HEAP_MEBIBYTES = 512
-START_TIMEOUT_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 120.0
 FORMAT_TIMEOUT_SECONDS = 60.0
 STOP_GRACE_SECONDS = 20.0
 READY_POLL_SECONDS = 0.1

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from integration_tests.streaming.harness import PARTITIONS, Stream, Worker, make_stream
+from integration_tests.streaming.harness import META, PARTITIONS, Stream, Worker, make_stream
 from services.streaming.exits import ExitCode
 
 EVENTS = 3_000
@@ -119,6 +119,25 @@ def test_rebuild_gives_the_same_state_and_publishes_nothing(
             time.sleep(0.2)
     assert len(alerts(stream)) > len(published)
     stream.judge(rebuilt=True)
+
+
+@pytest.mark.timeout(200)
+def test_state_written_for_another_changelog_is_refused(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """A worker that outlives the topic's deletion writes its next unit into the new one by name.
+
+    Whoever believed that unit's position would call a state whole that holds next to nothing.
+    """
+    stream = guarded_stream(kafka_bootstrap, run_directory)
+    fold_log(stream, poison=False)
+    changelog = stream.arguments["changelog_topic"]
+    last = max((r for r in stream.read(changelog) if r.key == META), key=lambda r: r.timestamp)
+    lose_everything_but_the_record(stream)
+    stream.send_one(changelog, last.partition, META, last.value)
+    with stream.worker("second", settings={"rebuild": True}) as worker:
+        assert worker.exit_code() == ExitCode.SOURCE_TRUNCATED
+        assert f"{changelog} has id" in worker.log.read_text()
 
 
 @pytest.mark.timeout(400)

@@ -5,24 +5,24 @@ from typing import Annotated, Any
 
 import typer
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
-from services.cli import missing_topics
+from services.cli import missing_topics, stream_workers
 from services.cli.addresses import EndpointOption, address
 from services.cli.exit_codes import ExitCode
 from services.cli.failures import reported
 from services.cli.output import Output, OutputOption, fail, note, print_records
 from services.cli.positions import (
-    REQUEST_TIMEOUT_MS,
     STATE_TOPIC,
     applied,
     committed_reader,
     existing,
 )
+from services.cli.stream_workers import admin_client
 from services.contracts import topics
 from services.contracts.families import SOURCE_TOPICS
 from services.contracts.topics import CATALOGUE, PARTITIONS
+from services.lifecycle.settings import app_id_of
 from services.runtime.kafka_topics import ensure_topics
 
 COLUMNS = ("partition", "state", "applied", "of", "percent", "withheld", "differing")
@@ -38,23 +38,30 @@ app = typer.Typer(
 @app.command("start")
 def start(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. 不再确认")] = False,
+    app_id: Annotated[
+        str, typer.Option(help="APP_ID of the workers, if one is set. 流处理应用标识")
+    ] = "",
     endpoint: EndpointOption = None,
 ) -> None:
     """Delete the state (`lifecycle.v1`) and create it empty; then workers may rebuild it.
 
-    Refused while a stream worker lives, and where an event topic has lost its beginning: then the
-    state could not be made again. Alerts, dead letters and all events stay. What answers queries
-    goes on answering from the state as it was, and says how old that is.
+    Refused while a stream worker lives (one that only sleeps is fenced), and where an event topic
+    has lost its beginning: then the state could not be made again. Alerts, dead letters and all
+    events stay. What answers queries goes on from the state as it was, and says how old that is.
     """
     bootstrap_servers = address("kafka", endpoint)
     with reported():
-        _refuse_living_workers(bootstrap_servers)
+        workers = app_id or app_id_of(topics.state_version())
+        stream_workers.refuse_living(bootstrap_servers, workers)
         records = _refuse_lost_beginnings(bootstrap_servers)
         if not yes:
             question = (
                 f"delete {topics.name(STATE_TOPIC)} and fold {records} records again? (重建？)"
             )
             typer.confirm(question, abort=True, err=True)
+        stream_workers.fence(bootstrap_servers, workers)
+        # Once more: a supervisor may have started one while the question was open.
+        stream_workers.refuse_living(bootstrap_servers, workers)
         _make_anew(bootstrap_servers)
     note(
         f"{topics.name(STATE_TOPIC)} is empty. Now start the stream workers with {ALLOW}, and "
@@ -98,30 +105,6 @@ def status(
         time.sleep(interval)
 
 
-def _refuse_living_workers(bootstrap_servers: str) -> None:
-    control = topics.name("control.v1")
-    with _admin(bootstrap_servers) as admin:
-        active = [g["group_id"] for g in admin.list_groups() if g["group_state"] != "Empty"]
-        groups = admin.describe_groups(active) if active else {}
-    for group, described in groups.items():
-        for member in described["members"]:
-            if control in _topics_of(member):
-                worker = f"{member['client_id']}@{member['client_host'].lstrip('/')}"
-                fail(
-                    f"{worker} of {group} is still a member: stop the stream workers first; "
-                    "a killed one leaves after its session time (请先停止流处理进程)",
-                    ExitCode.USAGE,
-                )
-
-
-def _topics_of(member: dict[str, Any]) -> set[str]:
-    """Return what a member subscribes to or has."""
-    assigned = (member["member_assignment"] or {}).get("assigned_partitions", ())
-    metadata = member.get("member_metadata")
-    subscribed = metadata.get("topics", ()) if isinstance(metadata, dict) else ()
-    return {*(each["topic"] for each in assigned), *subscribed}
-
-
 def _refuse_lost_beginnings(bootstrap_servers: str) -> int:
     """End the command if a source topic lost records; return how many records there are."""
     with committed_reader(bootstrap_servers) as consumer:
@@ -139,21 +122,20 @@ def _refuse_lost_beginnings(bootstrap_servers: str) -> int:
 
 
 def _make_anew(bootstrap_servers: str) -> None:
-    """Delete the state topic and create it as the catalogue says, as replicated as it was.
+    """Delete the state topic and create it as the catalogue says, as replicated as the timeline.
 
     Killed in between, the same command again creates it.
     """
     name = topics.name(STATE_TOPIC)
-    replication = -1
-    with _admin(bootstrap_servers) as admin:
+    with admin_client(bootstrap_servers) as admin:
+        (described,) = admin.describe_topics([topics.name("timeline.v1")])
+        replication = len(described["partitions"][0]["replica_nodes"])
         if name in admin.list_topics():
-            (described,) = admin.describe_topics([name])
-            replication = len(described["partitions"][0]["replica_nodes"])
             admin.delete_topics([name])
     deadline = time.monotonic() + DELETION_SECONDS_MAX
     while True:
         try:
-            with _admin(bootstrap_servers) as admin:
+            with admin_client(bootstrap_servers) as admin:
                 gone = name not in admin.list_topics()
             if gone and ensure_topics(
                 bootstrap_servers,
@@ -196,11 +178,3 @@ def _row(number: int, position: Any, ends: dict[TopicPartition, int]) -> dict[st
         "withheld": None if rebuild is None else rebuild.withheld,
         "differing": None if rebuild is None else rebuild.differing,
     }
-
-
-def _admin(bootstrap_servers: str) -> KafkaAdminClient:
-    return KafkaAdminClient(
-        bootstrap_servers=bootstrap_servers,
-        request_timeout_ms=REQUEST_TIMEOUT_MS,
-        bootstrap_timeout_ms=REQUEST_TIMEOUT_MS,
-    )

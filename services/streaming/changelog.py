@@ -131,15 +131,16 @@ class ChangelogReader:
     ) -> None:
         """Check that every source topic still holds all the state has not applied yet.
 
-        ``topic_ids``: source topic → its id now.
+        ``topic_ids``: source topics and the changelog → their ids now.
 
         Raises:
             EngineError: SOURCE_TRUNCATED, naming topic and partition: it is another topic than the
                 one applied, begins after the next record to read (never a silent partial view), or
-                ends before it.
+                ends before it. Or the changelog is not the one that its newest META was written
+                for: a worker outlived the topic's deletion, and what it wrote is not the state.
         """
-        wanted = {TopicPartition(t, number): number for t in topic_ids for number in stores}
-        for tp, number in wanted.items():
+        known_topics = {TopicPartition(t, number): number for t in topic_ids for number in stores}
+        for tp, number in known_topics.items():
             known = stores[number].meta.topic_ids.get(tp.topic)
             if known not in {None, topic_ids[tp.topic]}:
                 raise EngineError(
@@ -147,6 +148,7 @@ class ChangelogReader:
                     f"{tp.topic} has id {topic_ids[tp.topic]}, but the state of partition {number} "
                     f"has applied {known}: the topic was made anew under the state",
                 )
+        wanted = {tp: n for tp, n in known_topics.items() if tp.topic != self._topic}
         begins = await self._consumer.beginning_offsets(list(wanted))
         ends = await self._consumer.end_offsets(list(wanted))
         for tp, number in wanted.items():

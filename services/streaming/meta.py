@@ -13,8 +13,9 @@ Format: key ``b"\x00meta"``; value JSON (UTF-8, sorted keys, no spaces)::
      "unit":<int>,"v":1}
 
 ``unit`` counts the partition's committed units from 1. A topic of which nothing was applied yet is
-absent from ``applied``. ``topic_ids`` are the ids of the source topics that ``applied`` speaks of;
-they may be absent. The others are there only when they say something:
+absent from ``applied``. ``topic_ids`` are the ids of the source topics that ``applied`` speaks of,
+and of the changelog it was written for; they may be absent. The others are there only when they
+say something:
 
 ``rebuild``: the state is being folded again from the beginning (see `Rebuild`), and ``v`` is 2:
 software that would not withhold what was published before must not go on from there.

@@ -54,7 +54,7 @@ class PartitionFactory:
         self.settings = settings
         self._step_factory = step_factory
         self._identify = identify
-        self._source_ids: dict[str, str] = {}
+        self._topic_ids: dict[str, str] = {}
         self._predecessor = predecessor
         self._data_dir = data_dir
         self._options = StoreOptions(settings.write_buffer_bytes, settings.block_cache_bytes)
@@ -72,7 +72,7 @@ class PartitionFactory:
         changelog = self.topics.changelog
         wanted = [changelog, *self.topics.sources]
         ids = await asyncio.to_thread(topic_ids, self.bootstrap, wanted)
-        self._source_ids = {topic: ids[topic] for topic in self.topics.sources}
+        self._topic_ids = {topic: ids[topic] for topic in wanted}
         owned = set(numbers)
         for number in set(self._stores) - owned:
             self._stores.pop(number).close()
@@ -99,7 +99,7 @@ class PartitionFactory:
             )
             stores = {number: p.store for number, p in partitions.items()}
             check_may_go_on({n: store.meta for n, store in stores.items()}, self._predecessor)
-            await reader.check_sources(self._source_ids, stores)
+            await reader.check_sources(self._topic_ids, stores)
             await self._resume_rebuilds(partitions, reader.consumer, note)
         finally:
             await reader.stop()
@@ -125,7 +125,7 @@ class PartitionFactory:
         published = await read_published(consumer, rebuilds, self._identify, note)
         for number, partition in partitions.items():
             rebuilding = Rebuilding(rebuilds.get(number), published.get(number))
-            partition.adopt(self._source_ids, rebuilding, bounds[number])
+            partition.adopt(self._topic_ids, rebuilding, bounds[number])
             if rebuilding.rebuild is not None and any(rebuilding.rebuild.guarded.values()):
                 log.info(
                     "rebuilding",

@@ -6,7 +6,8 @@ import pytest
 from kafka import TopicPartition
 
 from services.cli.positions import Position
-from services.cli.rebuild_command import _row, _topics_of
+from services.cli.rebuild_command import _row
+from services.cli.stream_workers import _topics_of
 from services.streaming.meta import Applied, Meta, Rebuild
 
 ENDS = {TopicPartition("red", 3): 100, TopicPartition("blue", 3): 50, TopicPartition("red", 4): 9}

@@ -21,6 +21,7 @@ from integration_tests.nemesis.report import (
     write_page,
 )
 from integration_tests.nemesis.round import run_round
+from integration_tests.nemesis.stage import SERVER_SECONDS
 from services.local.errors import AlreadyRunningError
 from services.local.kafka import LocalKafka
 from services.local.run_directory import owned_run_directory, remove_abandoned
@@ -68,7 +69,9 @@ def main() -> int:
     with ExitStack() as stack:
         directory = BROKERS / uuid.uuid4().hex[:8]
         stack.enter_context(owned_run_directory(directory))
-        broker = stack.enter_context(LocalKafka(directory / "kafka"))
+        broker = LocalKafka(directory / "kafka")
+        stack.callback(broker.stop)
+        broker.start(SERVER_SECONDS)
         for row in rows:
             for number in range(given.rounds):
                 # Tests have no seed: they are run once.
@@ -96,7 +99,7 @@ def _round(row: Row, seed: int, broker: LocalKafka, tests: Sequence[str], *, qui
         result = Result(row.number, seed, clock.utc_now().date().isoformat())
     else:
         # Let go at the end of a round, it may still count itself dead for a moment.
-        broker.wait_ready()
+        broker.wait_ready(SERVER_SECONDS)
         directory = ROUNDS / f"{row.number}-{seed}-{uuid.uuid4().hex[:6]}"
         result = run_round(row.number, seed, plan, broker=broker, directory=directory, say=say)
     if tests:

@@ -4,7 +4,7 @@ A run reads the day sums of the two months it cuts through, and month sums for t
 between, whatever its length. Nothing is ever approximated or evicted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 from market_supervision.lifecycle.v1 import state_pb2
@@ -40,6 +40,8 @@ def window_sums(
         return sums
     for period in _covered(view, date_of(last_day - length_days + 1), date_of(last_day)):
         for entry in period.sums:
+            if entry.counter > counter:
+                break  # they are sorted by counter, then code
             if entry.counter == counter:
                 sums[entry.code] = sums.get(entry.code, 0) + entry.sum
     return sums
@@ -53,16 +55,35 @@ def window_sum(
 
 
 def _covered(view: EntityView, first: date, last: date) -> Iterator[state_pb2.PeriodSum]:
-    """Yield the fewest periods that cover the days from ``first`` to ``last`` exactly."""
-    for year, month, begins, ends in _months(first, last):
-        if begins == 1 and ends == month_end(year, month).day:
-            for period in view.year(year).months:
-                if period.period == month:
-                    yield period
-        else:
-            for period in view.month(year, month).days:
-                if begins <= period.period <= ends:
-                    yield period
+    """Yield the fewest periods that cover the days from ``first`` to ``last`` exactly, in order."""
+    for year in range(first.year, last.year + 1):
+        begins = first if year == first.year else date(year, 1, 1)
+        ends = last if year == last.year else date(year, 12, 31)
+        yield from _covered_in_year(view, begins, ends)
+
+
+def _covered_in_year(view: EntityView, first: date, last: date) -> Iterator[state_pb2.PeriodSum]:
+    year = first.year
+    from_first = first.day == 1
+    to_last = last == month_end(year, last.month)
+    if first.month == last.month and not (from_first and to_last):
+        yield from _between(view.month(year, first.month).days, first.day, last.day)
+        return
+    if not from_first:
+        yield from _between(view.month(year, first.month).days, first.day, 31)
+    # The whole months in one pass: an entity that has something every month has twelve here.
+    whole_from = first.month if from_first else first.month + 1
+    whole_until = last.month if to_last else last.month - 1
+    if whole_from <= whole_until:
+        yield from _between(view.year(year).months, whole_from, whole_until)
+    if not to_last:
+        yield from _between(view.month(year, last.month).days, 1, last.day)
+
+
+def _between(
+    periods: Iterable[state_pb2.PeriodSum], first: int, last: int
+) -> Iterator[state_pb2.PeriodSum]:
+    return (period for period in periods if first <= period.period <= last)
 
 
 def total_until(view: EntityView, counter: state_pb2.Counter.ValueType, day: int) -> int:

@@ -10,6 +10,7 @@ RELEASED := protos/released/v1.binpb
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-unit test-integration simulate check check-format check-lint check-types \
 	check-architecture check-rules check-contracts format protos release-protos bench chaos import-real jars lock \
+	check-instructions record-instructions \
 	clean clean-data clean-all
 
 help: ## Show every target
@@ -77,6 +78,12 @@ chaos: install ## Strike the whole system with every fault of the catalogue, and
 
 bench: install ## Measure against other engines and bare baselines: ROW=name for one row (docs/benchmarks)
 	$(BIN)/python -m integration_tests.performance.bench $(if $(ROW),--row $(ROW)) $(ARGS)
+
+check-instructions: install ## Count the instructions of the pure step: at most 1.05 of the record (needs valgrind)
+	$(BIN)/python -m integration_tests.performance.step_instructions
+
+record-instructions: install ## Renew that record, on purpose
+	$(BIN)/python -m integration_tests.performance.step_instructions --record
 
 import-real: install ## Import the two real public data sets whole (fails when they are not there)
 	$(BIN)/python -m pytest -m real_data -s $(ARGS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.profiles import service
 from services.profiles.settings import ProfilesSettings
+from services.runtime.heap import settle_heap
 from services.runtime.logging import configure_logging
 from services.runtime.settings import ConfigurationError, load_settings
 from services.runtime.shutdown import stop_event
@@ -28,6 +29,7 @@ def main() -> int:
             server = settings.server.model_copy(update={"ready_file": arguments.ready_file})
             settings = settings.model_copy(update={"server": server})
         configure_logging("profiles", settings.log)
+        settle_heap()
         asyncio.run(_run(settings))
     except (ConfigurationError, TopicMissingError) as error:
         sys.stderr.write(f"{error}\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from services.projection import service
 from services.projection.settings import ProjectionSettings
 from services.readmodel.errors import UnsafeRedisError
+from services.runtime.heap import settle_heap
 from services.runtime.logging import configure_logging
 from services.runtime.settings import ConfigurationError, load_settings
 from services.runtime.shutdown import stop_event
@@ -30,6 +31,7 @@ def main() -> int:
         if arguments.ready_file is not None:
             settings = settings.model_copy(update={"ready_file": arguments.ready_file})
         configure_logging("projection", settings.log)
+        settle_heap()
         asyncio.run(_run(settings))
     except (ConfigurationError, TopicMissingError, UnsafeRedisError) as error:
         sys.stderr.write(f"{error}\n")

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import faust
 
+from services.runtime.heap import settle_heap
 from services.runtime.logging import get_logger
 from services.streaming import guards
 from services.streaming.channels import DeliveryChannel
@@ -212,6 +213,7 @@ def run_worker(engine: Engine) -> NoReturn:
         )
     except EngineError as error:
         die_of(error, error.code, "start")
+    settle_heap()
     engine.prepare_directory()
     log.info("worker_started", data_dir=str(engine.data_dir), topics=len(engine.topics.all))
     engine.health.loop_alive = time.monotonic()

@@ -16,8 +16,7 @@ here runs in the consumer's thread.
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
@@ -27,8 +26,7 @@ from services.streaming.record_parsing import parse_as_source_records
 from services.streaming.settings import EngineSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A broker's latest answer about a topic-partition, between two moments of the monotonic clock.
 
     ``stable_end``: the last stable offset it told, None from brokers without transactions.

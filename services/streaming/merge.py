@@ -71,8 +71,7 @@ class Chunk:
         self.held = self.size + each * len(records)
 
 
-@dataclass(frozen=True, slots=True)
-class TopicEnd:
+class TopicEnd(NamedTuple):
     """The broker's latest answer about a topic: its last stable offset, and our position then.
 
     ``asked_ns`` is when the request was sent: the answer holds for some moment after it.

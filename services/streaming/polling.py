@@ -59,14 +59,15 @@ async def poll(
     for last in (False, True):
         if not _is_current(kafka, assignment):
             return None
-        states = {tp: assignment.state_value(tp) for tp in wanted}
+        # Only taking what is buffered moves a position; most topic-partitions have nothing there.
+        states = {tp: assignment.state_value(tp) for tp in wanted & fetcher._records.keys()}
         before = {tp: s.position for tp, s in states.items() if s.has_valid_position}
         with kafka._subscription.fetch_context():
             fetched = await fetcher.fetched_records(
                 wanted, timeout=0, max_records=kafka._max_poll_records
             )
         if fetched or last or _moved(states, before):
-            return _collect(answers, states, before, fetched)
+            return _collect(answers, assignment, wanted, before, fetched)
         waiter = fetcher._create_fetch_waiter()
         await asyncio.wait([waiter], timeout=patience_s)
         if not waiter.done():
@@ -80,15 +81,19 @@ def _moved(states: dict[TopicPartition, Any], before: dict[TopicPartition, int])
 
 def _collect(
     answers: FetchAnswers,
-    states: dict[TopicPartition, Any],
+    assignment: Any,
+    wanted: set[TopicPartition],
     before: dict[TopicPartition, int],
     fetched: dict[TopicPartition, list[SourceRecord]],
 ) -> Poll:
     """Turn what was taken into chunks between fetch positions, and the answers about the ends."""
     found = Poll({}, {})
-    for tp, start in before.items():
-        position = states[tp].position
-        answer = answers.latest(tp)
+    for tp in wanted:
+        state = assignment.state_value(tp)
+        if not state.has_valid_position:
+            continue
+        position, answer = state.position, answers.latest(tp)
+        start = before.get(tp, position)
         if position != start:
             answered_ns = time.monotonic_ns() if answer is None else answer.answered_ns
             chunk = Chunk(tp.topic, start, position, answered_ns, fetched.get(tp, ()))

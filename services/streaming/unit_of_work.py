@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from aiokafka.producer import sender
 
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.interface import Headers, SideRecord, UnitOutput
@@ -17,6 +18,10 @@ from services.streaming.meta import META_KEY, RESERVED_PREFIX
 from services.streaming.settings import EngineSettings
 
 _FENCING_ERRORS = (ProducerFenced, InvalidProducerEpoch)
+
+sender.BACKOFF_OVERRIDE = 0.002
+"""Seconds until a transaction is begun again that came before the end of the one before it was
+written everywhere. The coordinator needs a millisecond or two for that; aiokafka waits 20."""
 
 
 class PartitionProducer:

@@ -158,7 +158,7 @@ def test_shadow_stays_behind_and_its_successor_takes_over_exactly(
             assert forgetful.exit_code() == ExitCode.STATE_VERSION
         running.start()
         running.wait_for("partitions_open", times=2)
-        stream.wait_for_entries(2_700, timeout_s=WAIT_S)
+        stream.wait_for_entries(2_700)
         take_over(stream, running, {**next_version(stream, shadow=False), **dying})
         # What it follows cannot go on any more: it would wait for ever.
         with stream.worker("next", **next_version(stream, shadow=True)) as late:

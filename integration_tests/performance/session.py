@@ -16,6 +16,8 @@ from services.local.kafka import LocalKafka
 from services.local.redis import LocalRedis
 
 Made = TypeVar("Made")
+KAFKA_SECONDS_MAX = 300.0
+"""A broker that finds the log of a run that was broken off looks through all of it first."""
 
 
 @dataclass(slots=True)
@@ -39,7 +41,10 @@ class Session:
     def bootstrap(self) -> str:
         """Address of the run's broker."""
         if self._kafka is None:
-            self._kafka = self._stack.enter_context(LocalKafka(self.directory / "kafka"))
+            kafka = LocalKafka(self.directory / "kafka")
+            self._stack.callback(kafka.stop)
+            kafka.start(KAFKA_SECONDS_MAX)
+            self._kafka = kafka
         return self._kafka.bootstrap_servers
 
     @property

@@ -35,6 +35,7 @@ from integration_tests.judge.reference.facts import check_body
 from integration_tests.judge.sequence import History, in_order, walk
 from integration_tests.judge.subscribers import check_subscribers
 from integration_tests.judge.verdict import Verdict
+from integration_tests.planted_bugs.bugs import BUGS, CONTROLS, EXPECTED_ANYWAY
 from integration_tests.system.drawn_log import PREFIX, MemoryPartition, Shape, draw_log
 from services.contracts.examples import load_example
 from services.contracts.families import family_of
@@ -204,6 +205,16 @@ def test_events_of_one_entity_in_two_partitions_are_reported(log: RawLog) -> Non
     verdict = Verdict()
     check_placement(log, {"regno:1": {0, 1}}, verdict)
     assert verdict.found_by("O3")
+
+
+def test_no_planted_bug_is_caught_by_what_its_run_comes_to_anyway() -> None:
+    """Each bug is told from its control run, which every one has, by a check of its own."""
+    assert len({bug.patch for bug in BUGS}) == 10
+    for bug in BUGS:
+        assert bug.scenario in CONTROLS
+        told = {check for check, _words in bug.findings}
+        assert not told & EXPECTED_ANYWAY.get(bug.scenario, frozenset()), bug.patch
+        assert not any("stand at the end" in words for _check, words in bug.findings), bug.patch
 
 
 def evidence_of_nothing(directory: Path) -> Evidence:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from integration_tests.judge.accounting import applied_offsets
 from integration_tests.judge.evidence import Evidence
 from integration_tests.judge.judgement import judge
-from integration_tests.judge.raw_log import EVENT_TOPICS, read_log
+from integration_tests.judge.raw_log import CONTROL, EVENT_TOPICS, read_log
 from integration_tests.judge.verdict import Verdict
 from integration_tests.nemesis.stage import StagedSystem, answers_serving
 from integration_tests.planted_bugs.facts import Log
@@ -122,6 +122,13 @@ class Scene:
         except (OSError, ValueError):
             port = 1
         return f"127.0.0.1:{port}"
+
+    def says_all_taken(self, worker: str) -> bool:
+        """Whether a worker says of itself that it took every record of its source topics."""
+        partitions: Any = self.system.worker_status(worker).get("partitions", {})
+        log = read_log(self.bootstrap, self.prefix)
+        there = len(log.events) + len(log.records[CONTROL])
+        return sum(int(part["records"]) for part in partitions.values()) >= there
 
     def wait_applied(self) -> None:
         """Wait until the state stands at the end of every event topic."""

@@ -35,8 +35,11 @@ from integration_tests.judge.reference.facts import check_body
 from integration_tests.judge.sequence import History, in_order, walk
 from integration_tests.judge.subscribers import check_subscribers
 from integration_tests.judge.verdict import Verdict
+from integration_tests.nemesis import deadly_places as deadly
 from integration_tests.planted_bugs.bugs import BUGS, CONTROLS, EXPECTED_ANYWAY
 from integration_tests.system.drawn_log import PREFIX, MemoryPartition, Shape, draw_log
+from integration_tests.system.support import Raw
+from services.contracts import topics
 from services.contracts.examples import load_example
 from services.contracts.families import family_of
 from services.contracts.identifiers import kafka_key
@@ -134,6 +137,20 @@ def test_record_put_aside_is_believed_only_where_somebody_planted_a_killer() -> 
         texts = [finding.text for finding in verdict.found_by("O9")]
         assert "a dead letter of a sound record" in texts, str(verdict)
         assert verdict.found_by("O3"), "what it should have come to is missing"
+
+
+def test_places_of_killers_are_those_of_the_records_that_bear_their_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The nemesis permits what its bug stumbles over, under full topic names, and nothing else."""
+    held = {
+        "complaints.v1": [Raw(3, 7, 0, b"k", b"..deadly-kills-1..", ())],
+        "penalties.v1": [Raw(0, 1, 0, b"k", b"sound", ()), Raw(0, 2, 0, None, b"", ())],
+    }
+    monkeypatch.setattr(deadly, "read_topic", lambda _bootstrap, short: held.get(short, []))
+    places = deadly.deadly_places("", ["deadly-kills-1", "deadly-kills-2"])
+    assert places == [Place(topics.name("complaints.v1"), 3, 7)]
+    assert not deadly.deadly_places("", ())
 
 
 def in_two_partitions(log: RawLog, topic: str, chosen: LogRecord, *, moved: bool) -> RawLog:

@@ -62,14 +62,13 @@ def _chosen(written: Records, *, meta: bool) -> Records:
 def count_by_adding(_memory: Path) -> None:
     """Counters are bumped by what a matter counts; what it counted before is not taken out."""
 
-    def made_of(bring: Any) -> Any:
-        def patched(working: Any, matter: Any, old: Any, *rest: Any) -> bool:
-            changed: bool = bring(working, matter, replace(old, sums=Counter()), *rest)
-            return changed
+    def made_of(plan: Any) -> Any:
+        def patched(entity: Any, old: Any, *rest: Any) -> Any:
+            return plan(entity, replace(old, sums=Counter()), *rest)
 
         return patched
 
-    _swap(fold, "_bring_up_to_date", made_of)
+    _swap(fold, "_plan", made_of)
 
 
 def acks_not_awaited(_memory: Path) -> None:

@@ -75,6 +75,16 @@ def test_worker_assigned_nothing_by_a_blind_leader_ends(
         assert "12 partitions for 1 members" in worker.log.read_text()
 
 
+def test_worker_whose_place_in_the_group_is_lost_ends(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """Else it would wait for partitions until the watchdog's two minutes are over."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    with stream.worker("only", fault="find_no_broker") as worker:
+        assert worker.exit_code() == ExitCode.DELIVERY_FAILED
+        assert "coordination of the group failed" in worker.log.read_text()
+
+
 def test_worker_without_its_topics_ends(kafka_bootstrap: str, run_directory: Path) -> None:
     """A missing topic, or one with another partition count, is named before anything starts."""
     settings = {"start_timeout_s": 1.0}

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.assignor.partition_assignor import PartitionAssignor
 
 from services.runtime.logging import configure_logging
@@ -172,6 +173,15 @@ def lead_without_metadata(engine: Engine) -> None:
     PartitionAssignor._get_copartitioned_groups = lambda *_: {}  # type: ignore[method-assign]
 
 
+def find_no_broker(engine: Engine) -> None:
+    """Know no broker when the group's coordinator is looked for."""
+
+    async def blind(self: GroupCoordinator) -> None:
+        raise AssertionError("Did we not perform bootstrap?")
+
+    GroupCoordinator.ensure_coordinator_known = blind
+
+
 def delay_commits(engine: Engine) -> None:
     """Commit a unit of few records only after the steps of all other partitions had their turn."""
     commit = PartitionProducer.commit
@@ -224,6 +234,7 @@ FAULTS: dict[str, Callable[[Engine], None]] = {
     "assign_round_robin": assign_round_robin,
     "lead_without_metadata": lead_without_metadata,
     "delay_commits": delay_commits,
+    "find_no_broker": find_no_broker,
     "die_once_a_phase": die_once_a_phase,
 }
 

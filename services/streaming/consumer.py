@@ -6,6 +6,7 @@ its poll can span a rebalance. Replaces methods of Faust; guards.py watches them
 
 # ruff: noqa: SLF001
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from faust.types import TP
 
 from services.streaming import polling
 from services.streaming.delivery import Pump
+from services.streaming.exits import ExitCode, die
 from services.streaming.fetch_answers import FetchAnswers
 from services.streaming.settings import EngineSettings
 
@@ -30,11 +32,22 @@ class EngineConsumerThread(driver.AIOKafkaConsumerThread):
     logger = _FAUST_LOGGER
 
     async def on_start(self) -> None:
-        """Watch the consumer's fetches from its first one on."""
+        """Watch the consumer's fetches from its first one on, and its place in the group."""
         await super().on_start()
         transport = self.transport
         assert isinstance(transport, EngineTransport)
-        self.answers = FetchAnswers(self._ensure_consumer()._fetcher, transport.settings)
+        consumer = self._ensure_consumer()
+        self.answers = FetchAnswers(consumer._fetcher, transport.settings)
+        consumer._coordinator._coordination_task.add_done_callback(self._coordination_ended)
+
+    def _coordination_ended(self, task: asyncio.Task[None]) -> None:
+        """End the process when the task that keeps this worker in the group has failed.
+
+        aiokafka only logs that, and the worker would wait for partitions for ever: for instance
+        where no broker was registered in the moment when it looked for the group's coordinator.
+        """
+        if not task.cancelled() and (error := task.exception()) is not None:
+            die(ExitCode.DELIVERY_FAILED, f"the coordination of the group failed: {error!r}", error)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         assert isinstance(transport, EngineTransport)

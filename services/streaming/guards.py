@@ -35,6 +35,7 @@ SOURCES: Mapping[str, str] = {
     "aiokafka.consumer.fetcher:Fetcher.seek_to": "f0ba6aba6c22ef83",
     "aiokafka.consumer.fetcher:PartitionRecords._consumer_record": "e668541600b047ab",
     "aiokafka.consumer.fetcher:PartitionRecords._unpack_records": "b803e6d46480732c",
+    "aiokafka.consumer.group_coordinator:GroupCoordinator._coordination_routine": "75273e127d4a4f5d",
     "aiokafka.consumer.subscription_state:SubscriptionState.fetch_context": "ff2a654dca239cfe",
     "aiokafka.consumer.subscription_state:TopicPartitionState": "2b83334afadf6d98",
     "aiokafka.producer.producer:AIOKafkaProducer.commit_transaction": "c7f9677c89413f97",

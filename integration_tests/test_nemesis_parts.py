@@ -45,7 +45,21 @@ def test_last_result_of_a_row_and_seed_counts(tmp_path: Path) -> None:
     ]
     file.write_text("".join(each.line() + "\n" for each in results))
     assert [(each.row, each.ok) for each in read_results(file)] == [("T02", True), ("T03", False)]
-    assert passed_already(file) == {"T02"}
+    assert passed_already(file, "", quick=False) == {"T02"}
+
+
+def test_short_round_or_one_of_other_code_is_no_pass(tmp_path: Path) -> None:
+    """A resumed run leaves out only what was shown of the same code at the same length."""
+    file = tmp_path / "results.jsonl"
+    results = [
+        Result("T02", 7, ok=True, commit="now", quick=True),
+        Result("T03", 7, ok=True, commit="before"),
+        Result("T05", 7, ok=True, commit="now"),
+        Result("T05", 7, ok=False, commit="now", quick=True),
+    ]
+    file.write_text("".join(each.line() + "\n" for each in results))
+    assert passed_already(file, "now", quick=False) == {"T05"}
+    assert passed_already(file, "now", quick=True) == {"T02"}
 
 
 def test_line_of_an_earlier_release_is_read(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from integration_tests.nemesis.report import (
 )
 from integration_tests.nemesis.round import run_round
 from integration_tests.nemesis.stage import SERVER_SECONDS
+from integration_tests.performance.machine import commit
 from services.local.errors import AlreadyRunningError
 from services.local.kafka import LocalKafka
 from services.local.run_directory import owned_run_directory, remove_abandoned
@@ -45,7 +46,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", default=",".join(CATALOGUE), help="such as T02,T08")
     parser.add_argument("--seed", type=int, help="of the first round; drawn when left out")
     parser.add_argument("--rounds", type=int, default=1, choices=range(1, ROUNDS_MAX + 1))
-    parser.add_argument("--resume", action="store_true", help="leave out rows that passed already")
+    parser.add_argument(
+        "--resume", action="store_true", help="leave out rows passed at this commit"
+    )
     parser.add_argument("--quick", action="store_true", help="the rounds of the fast set")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--no-page", action="store_true", help="leave the page of results alone")
@@ -60,11 +63,14 @@ def main() -> int:
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
     rows = [CATALOGUE[name.strip()] for name in given.rows.split(",")]
     if given.resume:
-        done = passed_already(given.results)
+        done = passed_already(given.results, commit(), quick=given.quick)
         rows = [row for row in rows if row.number not in done]
     say(f"seed {seed}; rows {', '.join(row.number for row in rows)}")
     remove_abandoned_runs()
     rows = [row for row in rows if row.chaos or row.tests]
+    if not rows:
+        say("nothing to run: no such row can be shown, or all of them passed")
+        return 0 if given.resume else 2
     results: list[Result] = []
     with ExitStack() as stack:
         directory = BROKERS / uuid.uuid4().hex[:8]
@@ -81,6 +87,7 @@ def main() -> int:
                 result = _round(row, seed + number, broker, tests, quick=given.quick)
                 if differing := other_view(result, read_results(given.results)):
                     result.findings.append(differing)
+                result.commit, result.quick = commit(), given.quick
                 _tell(result)
                 results.append(result)
                 with given.results.open("a", encoding="utf-8") as file:

@@ -20,6 +20,10 @@ class Result:
     seed: int
     date: str = ""
     """Day of the round, in UTC."""
+    commit: str = ""
+    """What was run; a plus sign for what was not committed."""
+    quick: bool = False
+    """Whether it was the short round of the fast set."""
     ok: bool = False
     events: int = 0
     lost: int = 0

@@ -28,6 +28,7 @@ from services.local.kafka_cluster import LocalKafkaCluster
 from services.local.redis import LocalRedis
 from services.local.run_directory import owned_run_directory
 from services.runtime import clock
+from services.streaming.exits import ExitCode
 
 FULL_DISK = "integration_tests.nemesis.full_disk"
 DISK_BYTES = 256 << 10
@@ -102,6 +103,10 @@ def _run_plan(
             directory, bootstrap, redis, mortal, cluster, prefix, plan.workers, wrappers, plan.extra
         )
         _run(stage, plan, acts, disaster, result)
+    for name, count in plan.full_disks.items():
+        full = result.exits.get(f"{name} {int(ExitCode.LOCAL_DISK_FAILED)}", 0)
+        if full != count:
+            result.findings.append(f"{name} met a full disk {full} times, not {count}")
     for worker, deaths in plan.deaths.items():
         died = result.exits.get(f"{worker} {KILLED}", 0)
         if died != deaths:
@@ -150,7 +155,8 @@ def _strike_all(scene: Scene, acts: Sequence[Act], result: Result) -> None:
     for act in acts:
         time.sleep(max(0.0, began + act.at_s - time.monotonic()))
         scene.stage.check()
-        result.acts.append(str(act))
+        idle = " (the load was over)" if scene.load.settled else ""
+        result.acts.append(f"{act}{idle}")
         try:
             strike(scene, act)
         except FaultError as error:
@@ -176,6 +182,8 @@ def _judge(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
     result.lost = verdict.counts.get("lost", 0)
     result.doubled = verdict.counts.get("doubled", 0)
     result.alerts = len(alert_records(stage.bootstrap))
+    if result.alerts == 0:
+        result.findings.append("no alert was raised: what holds of alerts held of none")
     result.digest_after = settled_digest(stage.bootstrap)
     if plan.disaster and result.digest_before != result.digest_after:
         result.findings.append("the view after the disaster is not the one before it")

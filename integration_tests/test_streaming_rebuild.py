@@ -117,6 +117,7 @@ def test_rebuild_gives_the_same_state_and_publishes_nothing(
         assert len(dead_letters(stream)) == 1
         log = worker.log.read_text()
         assert '"differing": 0' in log
+        assert '"missing": 0' in log
         # What comes from now on is published as ever.
         stream.send(600, keys=KEYS)
         worker.wait_until(lambda: events_told(stream) >= EVENTS + 600)

@@ -39,9 +39,7 @@ def probe(health: EngineHealth, watchdog_s: float) -> Probe:
                 "open": sorted(number for number, p in partitions.items() if p.ready),
                 "holding": sorted(number for number, p in partitions.items() if p.holding),
                 "restored_records": health.restored_records,
-                "restore_offsets_left": sum(
-                    max(0, p.restore.end - p.restore.position) for p in partitions.values()
-                ),
+                "restore_offsets_left": sum(p.restore.left for p in partitions.values()),
                 "behind_seconds": round(max((p.behind_s for p in partitions.values()), default=0)),
             },
         )

@@ -49,6 +49,13 @@ class RestoreProgress:
     position: int = 0
     end: int = 0
     records: int = 0
+    published_left: int = 0
+    """Offsets of guarded topics that a rebuild has yet to read before it may begin."""
+
+    @property
+    def left(self) -> int:
+        """Offsets to read before the partition can open."""
+        return max(0, self.end - self.position) + self.published_left
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from services.streaming.interface import StepFactory
 from services.streaming.pacing import Pacer
 from services.streaming.partition import Partition, Topics
 from services.streaming.predecessor import close_predecessor
-from services.streaming.rebuilding import Identify, Rebuilding, begin, read_published
+from services.streaming.rebuilding import Identify, Published, Rebuilding, begin, read_published
 from services.streaming.record_check import check_record
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, StoreOptions
@@ -122,9 +122,11 @@ class PartitionFactory:
         rebuilds = await begin(consumer, self.topics.sources, self.topics.guarded, others)
         rebuilds |= await begin(consumer, self.topics.sources, (), heirs)
         rebuilds |= {n: meta.rebuild for n, meta in metas.items() if meta.rebuild is not None}
-        published = await read_published(consumer, rebuilds, self._identify, note)
+        published = {n: Published(self._identify, mark.guarded) for n, mark in rebuilds.items()}
+        progress = {number: p.health.restore for number, p in partitions.items()}
+        await read_published(consumer, published, progress, note)
         for number, partition in partitions.items():
-            rebuilding = Rebuilding(rebuilds.get(number), published.get(number))
+            rebuilding = Rebuilding(rebuilds.get(number), published.get(number), number)
             partition.adopt(self._topic_ids, rebuilding, bounds[number])
             if rebuilding.rebuild is not None and any(rebuilding.rebuild.guarded.values()):
                 log.info(

@@ -18,6 +18,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.runtime.logging import get_logger
+from services.streaming.health import RestoreProgress
 from services.streaming.interface import Headers, SideRecord
 from services.streaming.meta import Applied, Rebuild
 
@@ -35,9 +36,13 @@ def whole_record(record: SideRecord) -> bytes:
 
 
 class Published:
-    """What the guarded topics of a partition held when its rebuild began, by identity."""
+    """What the guarded topics of a partition held when its rebuild began, by identity.
 
-    def __init__(self, identify: Identify) -> None:
+    ``ends``: topic → offset after the last record that counts.
+    """
+
+    def __init__(self, identify: Identify, ends: Mapping[str, int]) -> None:
+        self.ends = ends
         self._identify = identify
         self._digests: dict[bytes, bytes] = {}
 
@@ -64,7 +69,13 @@ class Rebuilding:
     ``withhold`` takes a unit's side records; ``mark`` gives what the unit's META has to bear.
     """
 
-    def __init__(self, rebuild: Rebuild | None = None, published: Published | None = None) -> None:
+    def __init__(
+        self,
+        rebuild: Rebuild | None = None,
+        published: Published | None = None,
+        partition: int = 0,
+    ) -> None:
+        self._partition = partition
         self._rebuild = rebuild
         self._published = published
 
@@ -99,9 +110,25 @@ class Rebuilding:
         if rebuild is None or not rebuild.is_over(applied):
             return rebuild
         if any(rebuild.guarded.values()):
-            log.info("rebuilt", withheld=rebuild.withheld, differing=rebuild.differing)
+            self._tell_end(rebuild)
         self._rebuild = self._published = None
         return None
+
+    def _tell_end(self, rebuild: Rebuild) -> None:
+        """Say how the rebuild came out; what did not come out as it stands is a warning.
+
+        ``missing``: records that stand on the guarded topics and were not made again. Nobody will
+        follow them up: an alert among them that is open stays open.
+        """
+        missing = max(0, len(self._published or ()) - rebuild.withheld)
+        say = log.warning if missing or rebuild.differing else log.info
+        say(
+            "rebuilt",
+            partition=self._partition,
+            withheld=rebuild.withheld,
+            differing=rebuild.differing,
+            missing=missing,
+        )
 
 
 async def begin(
@@ -130,40 +157,49 @@ async def begin(
 
 async def read_published(
     consumer: AIOKafkaConsumer,
-    rebuilds: Mapping[int, Rebuild],
-    identify: Identify,
+    published: Mapping[int, Published],
+    progress: Mapping[int, RestoreProgress],
     note: Callable[[int], None],
-) -> dict[int, Published]:
-    """Read what the guarded topics held when the rebuilds began; ``note`` is told record counts.
+) -> None:
+    """Fill ``published``, by partition; ``note`` is told record counts, ``progress`` what is left.
 
     ``consumer`` is assigned anew.
     """
-    published = {number: Published(identify) for number in rebuilds}
     ends = {
         TopicPartition(topic, number): end
-        for number, rebuild in rebuilds.items()
-        for topic, end in rebuild.guarded.items()
+        for number, wanted in published.items()
+        for topic, end in wanted.ends.items()
         if end
     }
     if not ends:
-        return published
+        return
     consumer.assign(sorted(ends))
     for tp, begin_offset in (await consumer.beginning_offsets(list(ends))).items():
         consumer.seek(tp, begin_offset)
-    unread = set(ends)
-    while True:
-        for tp in list(unread):
-            if await consumer.position(tp) >= ends[tp]:
-                unread.discard(tp)
-                consumer.pause(tp)
-        if not unread:
-            return published
+    while await _left(consumer, ends, progress):
         answer = await consumer.getmany(timeout_ms=200, max_records=5_000)
         for tp, records in answer.items():
             for r in records:
                 if r.offset < ends[tp]:
                     published[tp.partition].add(_side_record(r))
             note(len(records))
+
+
+async def _left(
+    consumer: AIOKafkaConsumer,
+    ends: Mapping[TopicPartition, int],
+    progress: Mapping[int, RestoreProgress],
+) -> int:
+    """Return how many offsets are yet to be read; what is read to its end is fetched no more."""
+    left = {tp.partition: 0 for tp in ends}
+    for tp, end in ends.items():
+        to_read = max(0, end - await consumer.position(tp))
+        left[tp.partition] += to_read
+        if not to_read:
+            consumer.pause(tp)
+    for number, offsets in left.items():
+        progress[number].published_left = offsets
+    return sum(left.values())
 
 
 def _side_record(record: Any) -> SideRecord:

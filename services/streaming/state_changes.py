@@ -83,7 +83,7 @@ class StateChanges:
             self._recovery_said = now
         elif now - self._recovery_said >= RECOVERY_LINE_S:
             self._recovery_said = now
-            left = sum(max(0, p.restore.end - p.restore.position) for p in partitions.values())
+            left = sum(p.restore.left for p in partitions.values())
             yield Change(
                 "recovery_goes_on", {"records": health.restored_records, "offsets_left": left}
             )

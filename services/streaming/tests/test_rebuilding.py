@@ -1,6 +1,7 @@
 """What a rebuild withholds, and when it is over."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.streaming.interface import SideRecord
 from services.streaming.meta import Applied, Meta, MetaError, Rebuild, decode, encode
@@ -16,7 +17,7 @@ def by_key(record: SideRecord) -> bytes:
 
 def published(*records: SideRecord) -> Published:
     """Return what stood there before."""
-    known = Published(by_key)
+    known = Published(by_key, MARK.guarded)
     for record in records:
         known.add(record)
     return known
@@ -67,6 +68,29 @@ def test_rebuild_is_over_when_all_that_was_there_is_applied(
     rebuilding = Rebuilding(MARK, published(alert(b"a")))
     assert (rebuilding.mark(applied) is None) is over
     assert (rebuilding.withhold([alert(b"a")]) != []) is over
+
+
+@pytest.mark.parametrize(
+    ("again", "level", "missing", "differing"),
+    [
+        ((b"a", b"b"), "info", 0, 0),
+        ((b"a",), "warning", 1, 0),
+        ((), "warning", 2, 0),
+        ((b"a", b"b", b"c"), "info", 0, 0),
+        ((b"a", b"b!"), "warning", 0, 1),
+    ],
+)
+def test_end_tells_what_was_not_made_again(
+    again: tuple[bytes, ...], level: str, missing: int, differing: int
+) -> None:
+    """An alert that the fold of today does not raise is nobody's any more: a warning."""
+    rebuilding = Rebuilding(MARK, published(alert(b"a"), alert(b"b")), partition=3)
+    rebuilding.withhold([alert(name[:1], name[1:] or b"v") for name in again])
+    with capture_logs() as lines:
+        assert rebuilding.mark({"events": Applied(9, 0)}) is None
+    (line,) = lines
+    assert (line["event"], line["log_level"], line["partition"]) == ("rebuilt", level, 3)
+    assert (line["missing"], line["differing"]) == (missing, differing)
 
 
 def test_partition_that_rebuilds_nothing_publishes_all() -> None:

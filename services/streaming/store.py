@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DBCompressionType,
@@ -80,6 +81,12 @@ class StoreOptions:
         table = BlockBasedOptions()
         table.set_block_cache(Cache(block_cache_bytes))
         table.set_bloom_filter(10, block_based=False)
+        # In parts: of a partition of 50 MB a whole filter or index is larger than a shard of the
+        # cache, so it was read and unpacked again for every access (absent key 64 → 10 µs, seek
+        # 190 → 43 µs).
+        table.set_index_type(BlockBasedIndexType.two_level_index_search())
+        table.set_partition_filters(True)
+        table.set_pin_top_level_index_and_filter(True)
         table.set_cache_index_and_filter_blocks(True)
         table.set_pin_l0_filter_and_index_blocks_in_cache(True)
         options = Options(raw_mode=True)

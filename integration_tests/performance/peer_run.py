@@ -10,14 +10,14 @@ be the expected one, else there is no figure.
 import json
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from integration_tests.performance.log_reading import read_states
 from integration_tests.performance.peer_fold import REPORTED_PART
 from integration_tests.performance.peer_log import PeerLog, delete_topics, make_topics
 from integration_tests.performance.peers.catalogue import ROOT, Peer
-from integration_tests.performance.peers.progress import PeerArguments
+from integration_tests.performance.peers.progress import PeerArguments, SharedProgress
 from integration_tests.performance.processes import (
     RUN_SECONDS_MAX,
     Sample,
@@ -39,10 +39,10 @@ class Drain:
 
     events_per_s: float
     cpu_us_per_event: float
-    """Processor time of the engine's process, all threads, between the same two moments."""
+    """Processor time of the engine's processes, all threads, between the same two moments."""
     seconds: float
     memory_mib: float
-    """Highest resident size that was seen."""
+    """Highest resident size that was seen, of all its processes."""
     from_start_s: float
     """From the start of the process to its last output: what an operator waits."""
 
@@ -88,6 +88,8 @@ def drain_prepared(peer: Peer, log: PeerLog, arguments: PeerArguments) -> Drain:
     """Let an engine drain the log; its topics and files stay."""
     samples = run_peer(peer, arguments)
     if not arguments.marks_file.exists():
+        SharedProgress.merge(arguments)
+    if not arguments.marks_file.exists():
         raise WrongResultError(f"{peer.name} ended without having been given every event")
     marks = json.loads(arguments.marks_file.read_text())
     ended_ms = marks["last_ms"]
@@ -110,18 +112,24 @@ def drain_prepared(peer: Peer, log: PeerLog, arguments: PeerArguments) -> Drain:
 
 
 def run_peer(peer: Peer, arguments: PeerArguments, *further: str) -> list[Sample]:
-    """Run an engine's process until it ends by itself."""
+    """Run an engine's processes until they end by themselves."""
     paths = [str(ROOT)] if peer.own_environment else [str(ROOT), str(ROOT / "protos" / "gen")]
-    process = ManagedProcess(
-        "engine",
-        [*peer.command(arguments), *further],
-        run_directory=Path(arguments.directory),
-        log_file=Path(arguments.directory) / "engine.log",
-        environment={"PYTHONPATH": ":".join(paths)},
-    )
+    processes = []
+    for worker in range(peer.workers):
+        told = replace(arguments, worker=worker)
+        told.worker_directory.mkdir(exist_ok=True)
+        processes.append(
+            ManagedProcess(
+                "engine",
+                [*peer.command(told), *further],
+                run_directory=told.worker_directory,
+                log_file=told.log_file,
+                environment={"PYTHONPATH": ":".join(paths)},
+            )
+        )
     seconds_max = max(RUN_SECONDS_MAX, arguments.records / EVENTS_PER_SECOND_MIN)
     shown = Shown(f"{peer.name}: events drained", arguments.records)
-    return run_to_end(process, peer.name, seconds_max, lambda: shown.at(arguments.given()))
+    return run_to_end(processes, peer.name, seconds_max, lambda: shown.at(arguments.done()))
 
 
 def _outputs(arguments: PeerArguments) -> list[str]:

@@ -1,4 +1,4 @@
-"""Run a process to its end and look at what it uses meanwhile."""
+"""Run processes to their end and look at what they use meanwhile."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ class WrongResultError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process had used at a moment."""
+    """What a process, or several together, had used at a moment."""
 
     at_ms: float
     cpu_s: float
@@ -27,33 +27,51 @@ class Sample:
 
 
 def run_to_end(
-    process: ManagedProcess,
+    processes: Sequence[ManagedProcess],
     what: str,
     seconds_max: float = RUN_SECONDS_MAX,
     look: Callable[[], None] = lambda: None,
 ) -> list[Sample]:
-    """Start a process, wait for it to end with 0, and return what was seen of it.
+    """Start processes, wait for all to end with 0, and return what was seen of them together.
 
     ``look`` is called whenever a sample is taken.
 
     Raises WrongResultError with the end of its log.
     """
-    process.start()
     samples: list[Sample] = []
+    seen: list[list[Sample]] = [[] for _ in processes]
     deadline = time.monotonic() + seconds_max
     try:
-        while process.running():
-            samples.append(sample(process.pid, samples))
+        for process in processes:
+            process.start()
+        while any(process.running() for process in processes):
+            for process, own in zip(processes, seen, strict=True):
+                own.append(sample(process.pid, own))
+            samples.append(_together([own[-1] for own in seen]))
             look()
             if time.monotonic() > deadline:
                 raise WrongResultError(f"{what}: not done after {seconds_max:.0f} s")
             time.sleep(LOOK_SECONDS)
-        if process.exit_code() != 0:
-            tail = process.log_file.read_text(errors="replace")[-LOG_TAIL_BYTES:]
-            raise WrongResultError(f"{what} ended with {process.exit_code()}:\n{tail}")
+        for process in processes:
+            _check_end(process, what)
     finally:
-        process.stop(0)
+        for process in processes:
+            process.stop(0)
     return samples
+
+
+def _together(samples: Sequence[Sample]) -> Sample:
+    return Sample(
+        samples[0].at_ms,
+        sum(each.cpu_s for each in samples),
+        sum(each.memory_bytes for each in samples),
+    )
+
+
+def _check_end(process: ManagedProcess, what: str) -> None:
+    if process.exit_code() != 0:
+        tail = process.log_file.read_text(errors="replace")[-LOG_TAIL_BYTES:]
+        raise WrongResultError(f"{what} ended with {process.exit_code()}:\n{tail}")
 
 
 def sample(pid: int, before: Sequence[Sample]) -> Sample:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from integration_tests.performance.peers.progress import PeerArguments
@@ -40,6 +40,8 @@ class Peer:
     """From a changelog key to the entity's; None for a record that is no state."""
     own_environment: bool = False
     """Whether it runs without this project's packages."""
+    workers: int = 1
+    """Processes that share the events."""
 
 
 def _python(module: str, *further: str) -> Callable[[PeerArguments], list[str]]:
@@ -128,6 +130,7 @@ def _before_bar(key: bytes) -> bytes | None:
 ENGINE = Peer(
     "engine", _python("engine_worker"), lambda group, _: f"{group}.changelog", _not_reserved
 )
+ENGINE_TWICE = replace(ENGINE, name="engine, two workers", workers=2)
 STOCK_FAUST = Peer("stock Faust agent that does nothing", _python("stock_faust"), None)
 QUIX_STREAMS = Peer(
     "Quix Streams 3.28.1, exactly-once",

@@ -6,17 +6,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from integration_tests.performance.peer_fold import fold
-from integration_tests.performance.peers.progress import PeerArguments, Progress
+from integration_tests.performance.peers.progress import PeerArguments, SharedProgress
 from services.runtime.logging import configure_logging
 from services.runtime.settings import LogFormat, LogSettings
 from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SourceRecord, UnitOutput
 
 LOOK_SECONDS = 0.02
-TELL_SECONDS = 5.0
 UNTIL_READY = "--until-ready"
 """Further argument: end when everything is restored, before anything is drained."""
 
@@ -24,7 +22,7 @@ UNTIL_READY = "--until-ready"
 class PeerFoldStep:
     """The fold over a partition; no ticks, no rules, no local index."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: SharedProgress) -> None:
         self._progress = progress
 
     def run(
@@ -78,7 +76,7 @@ class PeerFoldStep:
         return None
 
 
-def build(arguments: PeerArguments, progress: Progress) -> Engine:
+def build(arguments: PeerArguments, progress: SharedProgress) -> Engine:
     """Compose the worker with the engine's own settings."""
     return Engine(
         arguments.group,
@@ -87,27 +85,29 @@ def build(arguments: PeerArguments, progress: Progress) -> Engine:
         changelog_topic=arguments.changelog,
         timeline_topic=arguments.timeline,
         step_factory=lambda _partition: PeerFoldStep(progress),
-        data_dir=Path(arguments.directory) / "data",
+        data_dir=arguments.data_directory,
         bootstrap=arguments.bootstrap,
     )
 
 
 def main() -> None:
-    """Run until everything is committed, or only restored; then stop as SIGTERM does."""
+    """Run until all workers have committed everything, or this one is restored; then stop."""
     configure_logging("bench", LogSettings(format=LogFormat.JSON))
     arguments = PeerArguments.decoded(sys.argv[1])
     until_ready = UNTIL_READY in sys.argv[2:]
-    engine = build(arguments, Progress(arguments))
+    progress = SharedProgress(arguments)
+    engine = build(arguments, progress)
+
+    def is_done() -> bool:
+        if until_ready:
+            return engine.health.ready
+        arguments.tell_done(engine.health.records)
+        return arguments.done() >= arguments.records
 
     def stop_at_the_end() -> None:
-        told = time.monotonic()
-        while not (
-            engine.health.ready if until_ready else engine.health.records >= arguments.records
-        ):
-            if (now := time.monotonic()) >= told + TELL_SECONDS:
-                told = now
-                arguments.given_file.write_text(str(engine.health.records))
+        while not is_done():
             time.sleep(LOOK_SECONDS)
+        progress.close()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop_at_the_end, daemon=True).start()

@@ -10,7 +10,6 @@ import asyncio
 import shutil
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -57,13 +56,13 @@ def recover(changelog: Changelog, *, is_warm: bool) -> tuple[Recovery, float]:
 
     Returns what its log says and the seconds from its start until its lag was 0.
     """
-    folder = Path(changelog.arguments.directory)
+    arguments = changelog.arguments
     if not is_warm:
-        shutil.rmtree(folder / "data", ignore_errors=True)
-    (folder / "engine.log").unlink(missing_ok=True)
+        shutil.rmtree(arguments.data_directory, ignore_errors=True)
+    arguments.log_file.unlink(missing_ok=True)
     began_ms = time.time() * 1000
-    run_peer(ENGINE, changelog.arguments, UNTIL_READY)
-    recovery = recovery_in(folder / "engine.log")
+    run_peer(ENGINE, arguments, UNTIL_READY)
+    recovery = recovery_in(arguments.log_file)
     return recovery, (recovery.opened_at_ms - began_ms) / 1000
 
 

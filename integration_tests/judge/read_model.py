@@ -48,12 +48,13 @@ def check_read_model(log: RawLog, evidence: Evidence, url: str, verdict: Verdict
     """O5: compare records, timelines and positions with the committed topics."""
     with redis.Redis.from_url(url) as client:
         namespace = namespace_of(evidence.topic_prefix)
-        generation = _bytes(client.get(f"{namespace}:serving"))
-        if generation is None:
+        serving = _bytes(client.get(f"{namespace}:serving"))
+        if serving is None:
             verdict.add("O5", "no read model serves", namespace=namespace)
             verdict.made("O5")
             return
-        name = f"{namespace}:{generation.decode()}:"
+        generation = serving.partition(b"@")[0].decode()
+        name = f"{namespace}:{generation}:"
         _check_positions(client, name, log, evidence.bootstrap, verdict)
         _check_records(client, name, log, verdict)
         _check_timelines(client, name, log, verdict)

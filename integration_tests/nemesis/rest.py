@@ -8,6 +8,7 @@ from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import Entit
 
 from integration_tests.judge.recordings import Delivery
 from integration_tests.nemesis.load import Load
+from integration_tests.nemesis.moves import wait_moved
 from integration_tests.nemesis.readers import Subscriber
 from integration_tests.nemesis.stage import Stage
 from integration_tests.system.support import wait_applied
@@ -21,6 +22,7 @@ FRESH_SECONDS = 120.0
 def wait_rest(stage: Stage, load: Load) -> None:
     """Wait until every service is whole and everything acknowledged has arrived everywhere."""
     stage.wait_whole()
+    wait_moved(stage.bootstrap)
     wait_applied(stage.bootstrap, seconds=APPLIED_SECONDS)
     stage.wait_whole()
     for receipt in list(load.tally.newest.values()):

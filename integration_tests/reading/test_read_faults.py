@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from integration_tests.reading.changelog_writer import (
 from integration_tests.reading.read_side import Client, ReadSide, eventually, reason
 from services.contracts import topics
 from services.contracts.topics import PARTITIONS
+from services.local.redis import LocalRedis
 from services.readmodel.keys import partition_of
 from services.readmodel.positions import all_done_fields
 from services.streaming.meta import Applied
@@ -143,6 +145,67 @@ async def test_flushed_redis_is_unavailable_until_complete_never_not_found(
     assert refusals == {(grpc.StatusCode.UNAVAILABLE, "NOT_READY")}
 
 
+async def test_redis_that_loads_an_older_snapshot_answers_nobody_until_it_is_brought_up_to_date(
+    side: ReadSide, run_directory: Path
+) -> None:
+    """What was answered once is never taken back, whatever a Redis finds on its disk."""
+    redis = LocalRedis(run_directory / "redis")
+    redis.start()
+    side.environment["REDIS_URL"] = redis.url
+    try:
+        projection = side.projection()
+        projection.wait_ready()
+        bootstrap = side.environment["KAFKA_BOOTSTRAP_SERVERS"]
+        async with ChangelogWriter(bootstrap) as writer, Client(side.profiles()) as asked:
+            await _name_entity(writer, "before")
+            await eventually("the first is answered", lambda: _is_named(asked, "before"))
+            client = Redis.from_url(redis.url)
+            await client.save()
+            await client.aclose()
+            await _name_entity(writer, "after")
+            await eventually("the second is answered", lambda: _is_named(asked, "after"))
+            projection.pause()
+            redis.kill()
+            redis.start()
+            told: set[tuple[grpc.StatusCode, str]] = set()
+            for _ in range(20):
+                try:
+                    await asked.profiles.GetEntityProfile(REQUEST)
+                except aio.AioRpcError as error:
+                    told.add((error.code(), reason(error)))
+                else:
+                    told.add((grpc.StatusCode.OK, ""))
+            projection.resume()
+
+            async def answered() -> str:
+                answer = await asked.profiles.GetEntityProfile(REQUEST)
+                return answer.profile.registration.name.value
+
+            first = await eventually("it answers again", answered)
+    finally:
+        side.end()
+        redis.stop()
+
+    assert told == {(grpc.StatusCode.UNAVAILABLE, "NOT_READY")}
+    assert first == "after"
+
+
+async def _name_entity(writer: ChangelogWriter, name: str) -> None:
+    unit = unit_of(ENTITY)
+    unit.state(entity_state(ENTITY, name))
+    await writer.commit([unit])
+
+
+async def _is_named(client: Client, name: str) -> bool:
+    try:
+        answer = await client.profiles.GetEntityProfile(REQUEST)
+    except aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.NOT_FOUND:
+            return False  # not projected yet
+        raise
+    return answer.profile.registration.name.value == name
+
+
 async def test_rebuilt_read_model_equals_the_live_one(side: ReadSide) -> None:
     """Projected live, in pieces, by restarted projections, or from offset 0: the same content."""
     bootstrap, url = side.environment["KAFKA_BOOTSTRAP_SERVERS"], side.environment["REDIS_URL"]
@@ -164,7 +227,8 @@ async def test_rebuilt_read_model_equals_the_live_one(side: ReadSide) -> None:
                 projection.kill()
                 projection = side.projection()
     projection.wait_ready()
-    done = {name.encode(): b"1" for name in all_done_fields()}
+    run = (await redis.info("server"))["run_id"]
+    done = {name.encode(): run.encode() for name in all_done_fields()}
 
     async def at_the_end() -> dict[bytes, object] | None:
         """Read Redis once it is complete: before that, a reading would mix two moments."""

@@ -2,7 +2,9 @@
 
 Positions are kept only in Redis. A batch is written with the position it expects there; a refusal
 (flushed, restored, another projector was faster) sends the reader to the position that is there.
-So nothing is lost whatever happens to Redis, and a rebuild is the same loop from offset 0.
+So nothing is lost whatever happens to Redis, and a rebuild is the same loop from offset 0. A Redis
+that started again answers nobody until all that is on the log now is applied once more: what it
+loaded may be older than what it had answered.
 """
 
 import asyncio
@@ -61,6 +63,7 @@ class Projector:
         self._states = StateProgress()
         self._cleaned = False
         self._attached = False
+        self._run = ""
         self._trouble = False
         self.figures = ProjectionFigures(self._in_redis, self._goals)
         self.complete = asyncio.Event()
@@ -97,6 +100,7 @@ class Projector:
 
     async def _attach(self) -> None:
         """Go to the positions that Redis has, and note how far completeness reaches."""
+        self._run = await self._writer.run()
         await self._writer.register()
         self._in_redis = await self._writer.positions(self._partitions)
         self._states.begin(await self._writer.state_metas(self._partitions))
@@ -181,6 +185,11 @@ class Projector:
             self._go_to(place, position)
 
     async def _publish(self, heads: Mapping[int, Heads]) -> None:
+        if await self._writer.run() != self._run:
+            # Connections may have been made anew without any of them failing.
+            log.warning("redis_started_again")
+            self._attached = self.figures.attached = False
+            return
         moved = await self._writer.beat(heads, self._in_redis)
         if moved:
             found = await self._writer.positions(moved)

@@ -4,7 +4,8 @@ A *generation* is one read model built from one set of topics in one form of rec
 after both, so that recreated topics, or a release that writes records in another form, make a new
 generation beside the old one. Per generation, with ``<g>`` its name:
 
-    <namespace>:serving           name of the generation that answers; absent: none is complete
+    <namespace>:serving           name of the generation that answers, `@`, and the run of Redis in
+                                  which it was found complete; absent, or of another run: none is
     <namespace>:generations       sorted set of the generations that hold data
     <namespace>:<g>:pos           hash: positions, completeness, META, heads (see positions)
     <namespace>:<g>:e:<entity>    record of EntityState
@@ -40,6 +41,11 @@ def generation_name(topic_ids: dict[str, str]) -> str:
     text = ",".join(f"{topic}={topic_ids[topic]}" for topic in sorted(topic_ids))
     text += f",format={FORMAT}"
     return hashlib.sha256(text.encode()).hexdigest()[:GENERATION_CHARACTERS]
+
+
+def generation_in(serving: bytes) -> str:
+    """Return the generation that the key `serving` names."""
+    return serving.partition(b"@")[0].decode()
 
 
 def partition_of(entity_key: str) -> int:

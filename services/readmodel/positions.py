@@ -3,7 +3,7 @@
 Per partition ``<p>`` and topic ``<t>`` (short name):
 
     <p>|<t>        next offset to be applied, decimal
-    <p>|<t>|done   "1" once everything that was there when reading began is applied
+    <p>|<t>|done   the run of Redis in which all was applied that was there when reading began
     <p>|<t>|meta   value of the newest META record passed (lifecycle and timeline)
     <p>|heads      JSON of Heads: how far the source topics reach, and when that was asked
 """

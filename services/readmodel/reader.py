@@ -3,6 +3,8 @@
 Every question is one pipeline that begins by asking which generation answers, and goes on with how
 fresh it is, then with data: so freshness is never newer than the data it speaks of. It ends by
 asking again which generation answers: a flush in between must not look like nothing being there.
+A generation answers in the run of Redis in which it was found complete: one that was loaded from a
+snapshot is older than what callers were told, until the projection has been over it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +15,11 @@ from market_supervision.lifecycle.v1.state_pb2 import AlertThread, EntityState, 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from services.readmodel import freshness, positions, record
+from services.readmodel import freshness, positions, record, scripts
 from services.readmodel.connection import TRANSIENT_ERRORS
 from services.readmodel.errors import NotReadyError
 from services.readmodel.freshness import PartitionReading
-from services.readmodel.keys import NAMESPACE_DEFAULT, Keys, partition_of
+from services.readmodel.keys import NAMESPACE_DEFAULT, Keys, generation_in, partition_of
 from services.readmodel.pointers import HASH_BYTES, OFFSET_BYTES, Pointer, decode
 
 ALIASES_MAX = 64
@@ -178,13 +180,14 @@ class ReadModelReader:
                 pipeline = self._client.pipeline(transaction=False)
                 pipeline.get(keys.serving)
                 build(keys, pipeline)
-                pipeline.get(keys.serving)
+                # The text every time: asking whether Redis knows the script is a round trip.
+                pipeline.eval(scripts.SERVING, 1, keys.serving)
                 serving, *answers, serving_still = await pipeline.execute()
                 if serving is None or serving_still is None:
                     raise NotReadyError("the read model is not complete yet (读模型尚未就绪)")
-                if serving == serving_still and serving.decode() == keys.generation:
+                if serving == serving_still and generation_in(serving) == keys.generation:
                     return answers
-                self._keys = Keys(serving_still.decode(), keys.namespace)
+                self._keys = Keys(generation_in(serving_still), keys.namespace)
         except TRANSIENT_ERRORS as error:
             raise NotReadyError(f"Redis does not answer: {error} (读模型暂不可用)") from error
         raise NotReadyError("the read model is being replaced (读模型正在切换)")

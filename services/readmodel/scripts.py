@@ -90,44 +90,76 @@ redis.call('ZADD', KEYS[4], 0, ARGV[1])
 return written
 """
 
-ADVANCE = """
+_RUN = """
+-- The run of this Redis: another one after every start, whatever it loaded from its disk.
+local function run_of_redis()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+-- `serving` holds `<generation>@<run>`.
+local function generation_of(serving) return serving and string.match(serving, '^[^@]*') end
+"""
+
+ADVANCE = (
+    _RUN
+    + """
 -- Moves one position if it is where the caller thinks. KEYS: positions, serving.
 -- ARGV: generation, field, expected position ('' = none), new position, done ('1' or ''),
 -- META (or ''). Returns false, or the position found when it is another one ('' = none).
 local found = redis.call('HGET', KEYS[1], ARGV[2]) or ''
 if found ~= ARGV[3] then
   -- Positions that vanished took the data with them: what is left must not answer "not found".
-  if found == '' and redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+  if found == '' and generation_of(redis.call('GET', KEYS[2])) == ARGV[1] then
+    redis.call('DEL', KEYS[2])
+  end
   return found
 end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
-if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], ARGV[2] .. '|done', ARGV[5]) end
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], ARGV[2] .. '|done', run_of_redis()) end
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], ARGV[2] .. '|meta', ARGV[6]) end
 return false
 """
+)
 
-BEAT = """
+BEAT = (
+    _RUN
+    + """
 -- Writes the heads of one partition if its positions are where the caller thinks.
 -- KEYS: positions, serving. ARGV: generation, heads field, heads, then field and expected position.
 -- Returns the first field that differs, or false.
 for i = 4, #ARGV, 2 do
   local found = redis.call('HGET', KEYS[1], ARGV[i]) or ''
   if found ~= ARGV[i + 1] then
-    if found == '' and redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+    if found == '' and generation_of(redis.call('GET', KEYS[2])) == ARGV[1] then
+      redis.call('DEL', KEYS[2])
+    end
     return ARGV[i]
   end
 end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
 return false
 """
+)
 
-PROMOTE = """
--- Lets a generation answer once every mark of completeness is set.
+PROMOTE = (
+    _RUN
+    + """
+-- Lets a generation answer once every mark of completeness is set, in this run of Redis.
 -- KEYS: positions, serving. ARGV: generation, then all fields of marks.
 -- Returns 1 when the generation serves (now or already), else 0.
+local run = run_of_redis()
 for i = 2, #ARGV do
-  if redis.call('HGET', KEYS[1], ARGV[i]) ~= '1' then return 0 end
+  if redis.call('HGET', KEYS[1], ARGV[i]) ~= run then return 0 end
 end
-redis.call('SET', KEYS[2], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[1] .. '@' .. run)
 return 1
+"""
+)
+
+SERVING = """
+-- KEYS: serving. Returns its value if it was set in this run of Redis, else false: what a Redis
+-- loads when it starts may be older than what it held, and than what callers were told.
+local serving = redis.call('GET', KEYS[1])
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+if serving and string.sub(serving, -#run - 1) == '@' .. run then return serving end
+return false
 """

@@ -82,6 +82,11 @@ class ReadModelWriter:
         """Note that the generation holds data, so that it can be deleted when it is over."""
         await self._client.zadd(self._keys.generations, {self._keys.generation: 0})
 
+    async def run(self) -> str:
+        """Return the run of Redis: another one after every start."""
+        server = await self._client.info("server")
+        return str(server["run_id"])
+
     async def positions(self, partitions: Iterable[int]) -> dict[tuple[int, str], int | None]:
         """Return the next offset of each topic of each partition; None where nothing is there."""
         places = [(p, topic) for p in partitions for topic in TOPICS_READ]

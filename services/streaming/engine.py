@@ -20,7 +20,7 @@ from services.streaming import guards
 from services.streaming.channels import DeliveryChannel
 from services.streaming.consumer import EngineTransport
 from services.streaming.delivery import Pump
-from services.streaming.exits import EngineError, ExitCode, die, die_of
+from services.streaming.exits import EngineError, ExitCode, die, die_of, name_crash
 from services.streaming.health import EngineHealth
 from services.streaming.interface import StepFactory
 from services.streaming.merge import HoleError
@@ -226,7 +226,11 @@ def run_worker(engine: Engine) -> NoReturn:
     logging.getLogger("mode.timers").setLevel(logging.ERROR)
     # It writes control characters of a terminal between the log lines, wherever they go.
     worker.spinner = None
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        name_crash(end)
+        raise
     raise SystemExit(0)
 
 

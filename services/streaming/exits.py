@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from aiokafka.errors import KafkaError
+
 from services.runtime.logging import get_logger
 
 log = get_logger(__name__)
@@ -86,6 +88,16 @@ def die(code: ExitCode, message: str, cause: BaseException | None = None) -> NoR
         with suppress(Exception):  # nothing may keep the process alive
             act(code)
     os._exit(code)
+
+
+def name_crash(end: SystemExit) -> None:
+    """End the process with a code of its own where Faust ended (1) because no broker answered.
+
+    That happens to a worker that is starting when the broker goes: `check_topics` is behind it.
+    """
+    cause = end.__context__
+    if end.code and isinstance(cause, KafkaError) and cause.retriable:
+        die(ExitCode.TOPICS_UNUSABLE, f"the broker went away: {cause!r}", cause)
 
 
 def _traceback(cause: BaseException | None) -> dict[str, BaseException]:

@@ -21,8 +21,9 @@ from services.lifecycle.step import LifecycleStep
 from services.lifecycle.tests.fold_bench import example, prepared, zone_of
 from services.lifecycle.tests.step_bench import TOPICS, StepBench
 from services.streaming.interface import SourceRecord
+from services.streaming.local_database import StoreOptions
 from services.streaming.meta import Meta, encode
-from services.streaming.store import PartitionStore, Position, StoreOptions
+from services.streaming.store import PartitionStore, Position
 from services.streaming.unit_store import UnitStore
 
 MATTERS_A_DAY = 4

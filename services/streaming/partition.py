@@ -20,12 +20,13 @@ from services.streaming.attempts import DEATHS_MAX, AttemptJournal, Suspicion
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import PartitionHealth
 from services.streaming.interface import Headers, PartitionStep, SourceRecord, UnitOutput
+from services.streaming.local_database import StoreFailedError
 from services.streaming.merge import Chunk, Consumed, Merge, TopicEnd
 from services.streaming.meta import META_KEY, Meta, encode
 from services.streaming.pacing import Pacer
 from services.streaming.rebuilding import Rebuilding
 from services.streaming.settings import EngineSettings
-from services.streaming.store import PartitionStore, Position, Prepared, StoreFailedError
+from services.streaming.store import PartitionStore, Position, Prepared
 from services.streaming.succession import Bound
 from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
 from services.streaming.unit_size import UnitSize

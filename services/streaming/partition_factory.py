@@ -12,13 +12,14 @@ from services.streaming.attempts import AttemptJournal, Seal
 from services.streaming.changelog import ChangelogReader
 from services.streaming.exits import before_exit
 from services.streaming.interface import StepFactory
+from services.streaming.local_database import StoreOptions
 from services.streaming.pacing import Pacer
 from services.streaming.partition import Partition, Topics
 from services.streaming.predecessor import close_predecessor
 from services.streaming.rebuilding import Identify, Published, Rebuilding, begin, read_published
 from services.streaming.record_check import check_record
 from services.streaming.settings import EngineSettings
-from services.streaming.store import PartitionStore, StoreOptions
+from services.streaming.store import PartitionStore
 from services.streaming.succession import (
     Bound,
     Predecessor,

@@ -25,12 +25,13 @@ from services.streaming.interface import (
     SourceRecord,
     UnitOutput,
 )
+from services.streaming.local_database import StoreFailedError, StoreOptions
 from services.streaming.merge import SETTLE_NS, Chunk, HoleError, TopicEnd
 from services.streaming.meta import META_KEY, Applied, Meta, decode
 from services.streaming.pacing import Pacer
 from services.streaming.partition import Backlog, Delivery, Partition, Topics
 from services.streaming.settings import EngineSettings
-from services.streaming.store import PartitionStore, StoreFailedError, StoreOptions
+from services.streaming.store import PartitionStore
 from services.streaming.unit_of_work import PartitionProducer
 from services.streaming.watchdog import Watch
 

@@ -9,15 +9,14 @@ import pytest
 from rocksdict import Options, Rdict
 
 from services.streaming.exits import ExitCode
-from services.streaming.meta import META_KEY, Applied, Meta, encode
-from services.streaming.store import (
-    PartitionStore,
-    Position,
+from services.streaming.local_database import (
     StoreDamagedError,
     StoreFailedError,
     StoreLockedError,
     StoreOptions,
 )
+from services.streaming.meta import META_KEY, Applied, Meta, encode
+from services.streaming.store import PartitionStore, Position
 from services.streaming.unit_store import UnitStore
 
 
@@ -179,7 +178,7 @@ def test_disk_that_fails_is_told_from_a_wrong_argument(
 
     prepared = store.prepare([(b"k", b"v")], lambda *_: ())
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_db", Full())
+        patch.setattr(store._database, "_db", Full())
         with pytest.raises(StoreFailedError) as failure:
             store.apply(prepared, Position(1, 0))
     assert failure.value.code == ExitCode.LOCAL_DISK_FAILED
@@ -214,7 +213,7 @@ def test_store_tells_a_lock_from_damage(
             raise Exception(refusals.pop())  # noqa: TRY002  what the binding raises
         return Rdict(path, options=options)
 
-    monkeypatch.setattr("services.streaming.store.Rdict", refuse_once)
+    monkeypatch.setattr("services.streaming.local_database.Rdict", refuse_once)
     if locked:
         with pytest.raises(StoreLockedError):
             PartitionStore(tmp_path / "p", options, "a/0")

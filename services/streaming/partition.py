@@ -9,18 +9,14 @@ rolled back here.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from services.runtime.clock import now_ms
 from services.runtime.logging import get_logger
-from services.streaming.attempts import DEATHS_MAX, AttemptJournal, Suspicion
-from services.streaming.exits import EngineError, ExitCode
+from services.streaming.attempts import AttemptJournal
 from services.streaming.health import PartitionHealth
 from services.streaming.interface import Headers, PartitionStep, SourceRecord, UnitOutput
-from services.streaming.local_database import StoreFailedError
 from services.streaming.merge import Chunk, Consumed, Merge, TopicEnd
 from services.streaming.meta import META_KEY, Meta, encode
 from services.streaming.pacing import Pacer
@@ -28,7 +24,8 @@ from services.streaming.rebuilding import Rebuilding
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, Position, Prepared
 from services.streaming.succession import Bound
-from services.streaming.unit_of_work import PartitionProducer, by_topic, check_output
+from services.streaming.tried_step import TriedStep
+from services.streaming.unit_of_work import PartitionProducer, by_topic
 from services.streaming.unit_size import UnitSize
 from services.streaming.unit_store import UnitStore
 
@@ -111,8 +108,8 @@ class Partition:
         self._settings = settings
         self._merge = Merge(topics.sources, Meta())
         self._meta = Meta()
-        self._journal = journal
-        self._suspicion = Suspicion(None, {})
+        self._tried = TriedStep(number, step, store, journal, settings.record_bytes)
+        self._phases = self._tried.phases
         self._source_ids: Mapping[str, str] = {}
         self._rebuilding = Rebuilding()
         self.bound = Bound()
@@ -121,7 +118,6 @@ class Partition:
         self._holding = True
         self._unit_size = UnitSize(settings)
         self._next_tick = 0.0
-        self._spent: dict[str, float] = {}
 
     def adopt(self, source_ids: Mapping[str, str], rebuilding: Rebuilding, bound: Bound) -> None:
         """Learn, before the first unit, what METAs have to bear and what was published already."""
@@ -132,10 +128,7 @@ class Partition:
     def restored(self) -> dict[str, int]:
         """Take the restored store's position over; return the source offsets to seek to."""
         self._meta = self.store.meta
-        left = self._journal.left()
-        self._suspicion = Suspicion(left, self._meta.applied)
-        if self._suspicion.suspects:
-            log.warning("died_in_step", partition=self.number, left=str(left))
+        self._tried.recall(self._meta)
         self._merge = Merge(self._topics.sources, self._meta)
         self._show()
         return {topic: self._meta.next_offset(topic) or 0 for topic in self._topics.sources}
@@ -211,7 +204,7 @@ class Partition:
     def _may_work(self) -> bool:
         """Tell whether a unit has records: while the step holds, control records only."""
         if self._holding:
-            self._holding = self.health.holding = self._ask_holds()
+            self._holding = self.health.holding = self._tried.holds()
         if self._holding:
             return bool(self._next_records())
         if self.bound.shadow:
@@ -225,18 +218,20 @@ class Partition:
         if self._holding:
             records: Sequence[SourceRecord] = self._merge.peek_topic(self._topics.control)
         else:
-            limit = self._suspicion.limit(self._unit_size.records)
+            limit = self._tried.limit(self._unit_size.records)
             records = self._merge.peek(limit, self._settings.unit_input_bytes)
         records, self._withheld = self.bound.cut(records)
         return records
 
     async def _unit(self, wanted: float) -> None:
         """Do one unit; ``wanted``: when its first record was at hand (monotonic seconds)."""
-        self._spent.clear()
+        spent = self._phases.spent
+        spent.clear()
         started = time.monotonic()
         records = self._next_records()
         view = UnitStore(self.store, self.step.local_index)
-        output, size = await self._pacer.compute(partial(self._run_step, records, view))
+        run = partial(self._run_step, records, view)
+        output, size = await self._pacer.compute(run)
         taken = len(records) if output.taken is None else output.taken
         stream_time_ms = max(
             (r.append_time_ms for r in records[:taken]), default=self._meta.stream_time_ms
@@ -248,14 +243,14 @@ class Partition:
             side.setdefault(self._topics.control, []).append((*tick, ()))
         stepped = time.monotonic()
         if records:
-            prepare = partial(self._prepare, records[0], len(records), output)
+            prepare = partial(self._tried.prepare, records[0], len(records), output)
             await self._commit_state(output, side, taken, stream_time_ms, prepare)
         elif side:
-            with self._timed("commit"):
+            with self._phases.timed("commit"):
                 await self.producer.commit(list(side.items()))
-        step_s = self._spent.get("step", 0.0) + self._spent.get("prepare", 0.0)
+        step_s = spent.get("step", 0.0) + spent.get("prepare", 0.0)
         self._unit_size.learn(len(records), size, step_s)
-        self._suspicion.passed(records[:taken])
+        self._tried.passed(records[:taken])
         ended = time.monotonic()
         self.health.step_s, self.health.unit_s = stepped - started, ended - started
         if records or side:
@@ -288,15 +283,14 @@ class Partition:
         changelog = [(key, value, ()) for key, value in output.changelog.items()]
         if not self._withheld:
             side.setdefault(self._topics.timeline, []).append((META_KEY, meta_value, ()))
-        with self._timed("commit"):
+        with self._phases.timed("commit"):
             offsets = await self.producer.commit(
                 [(self._topics.changelog, [*changelog, (META_KEY, meta_value, ())]), *side.items()]
             )
         meta_offset = offsets[self._topics.changelog]
-        with self._timed("local"):
+        with self._phases.timed("local"):
             self.store.apply(prepared, Position(meta_offset + 1, meta_offset))
-        if self._suspicion.suspects:  # one of them may have been put aside just now
-            self._journal.succeed()
+        self._tried.committed()
         self.health.totals.wrote(self._topics.changelog, len(changelog) + 1)
         self._meta = meta
         self._account(consumed)
@@ -304,88 +298,13 @@ class Partition:
     def _run_step(self, records: Sequence[SourceRecord], view: UnitStore) -> tuple[UnitOutput, int]:
         if not records:
             return UnitOutput(), 0
-        first, last = records[0], records[-1]
-        self._journal.begin(self._suspicion.attempt(first, len(records)))
-        try:
-            with self._timed("step"):
-                output = self._run_or_refuse(records, view)
-            size = check_output(output, len(records), self._settings.record_bytes)
-            _check_staged(output, view)
-        except StoreFailedError:
-            raise
-        except Exception as error:
-            self._journal.fail()
-            raise EngineError(
-                ExitCode.STEP_FAILED,
-                f"step raised on {len(records)} records of partition {self.number}, "
-                f"{first.topic}@{first.offset} to {last.topic}@{last.offset}: {error!r}",
-            ) from error
-        self._forget_try(first)
-        return output, size
-
-    def _run_or_refuse(self, records: Sequence[SourceRecord], view: UnitStore) -> UnitOutput:
-        """Let the step run; a record that killed too many processes is put aside instead."""
-        first = records[0]
-        deaths = self._suspicion.deaths(first)
-        if deaths < DEATHS_MAX:
-            return self.step.run(records, view, self._meta.stream_time_ms)
-        log.error(
-            "record_put_aside",
-            topic=first.topic,
-            partition=self.number,
-            offset=first.offset,
-            deaths=deaths,
-        )
-        return self.step.refuse(first, deaths, view)
-
-    def _prepare(
-        self, first: SourceRecord, count: int, output: UnitOutput, meta_value: bytes
-    ) -> Prepared:
-        """Derive the local-only keys before the commit: a step that fails here leaves no trace."""
-        if output.local is not None:
-            return self.store.prepare_known(output.changelog.items(), output.local, meta_value)
-        self._journal.begin(self._suspicion.attempt(first, count))
-        try:
-            with self._timed("prepare"):
-                prepared = self.store.prepare(
-                    [*output.changelog.items(), (META_KEY, meta_value)], self.step.local_index
-                )
-        except StoreFailedError:
-            raise
-        except Exception as error:
-            self._journal.fail()
-            raise EngineError(ExitCode.STEP_FAILED, f"local_index raised: {error!r}") from error
-        self._forget_try(first)
-        return prepared
-
-    def _forget_try(self, first: SourceRecord) -> None:
-        """Forget a try that succeeded; that of a record put aside only when its unit is committed.
-
-        Else another partition's poison, killing the process in between, would let this record start
-        again at no death: two of them could keep each other from ever being put aside.
-        """
-        if self._suspicion.deaths(first) < DEATHS_MAX:
-            self._journal.succeed()
-
-    def _ask_holds(self) -> bool:
-        try:
-            return self.step.holds(UnitStore(self.store, self.step.local_index))
-        except StoreFailedError:
-            raise
-        except Exception as error:
-            raise EngineError(ExitCode.STEP_FAILED, f"holds raised: {error!r}") from error
+        return self._tried.run(records, view, self._meta.stream_time_ms)
 
     def _ask_tick(self, view: UnitStore, stream_time_ms: int) -> tuple[bytes, bytes] | None:
         if not self.tick_due:
             return None
         self._next_tick = time.monotonic() + self._settings.tick_interval_s
-        try:
-            # The one place where the machine's clock enters the log, as a record.
-            return self.step.tick(stream_time_ms, now_ms(), view)
-        except StoreFailedError:
-            raise
-        except Exception as error:
-            raise EngineError(ExitCode.STEP_FAILED, f"tick raised: {error!r}") from error
+        return self._tried.tick(view, stream_time_ms)
 
     def _account(self, consumed: Sequence[Consumed]) -> None:
         for topic, records, freed in consumed:
@@ -395,12 +314,6 @@ class Partition:
             self.health.waiting_records -= records
             self.health.records += records
 
-    @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        began = time.monotonic()
-        yield
-        self._spent[phase] = time.monotonic() - began
-
     def _count(self, side: Mapping[str, Sequence[object]], taken: int, seconds: float) -> None:
         """Count a committed unit that took ``seconds`` from its first record at hand."""
         totals = self.health.totals
@@ -408,19 +321,11 @@ class Partition:
         totals.records += taken
         for topic, written in side.items():
             totals.wrote(topic, len(written))
-        totals.phases["wait"].observe(max(0.0, seconds - sum(self._spent.values())))
-        for phase, spent in self._spent.items():
+        totals.phases["wait"].observe(max(0.0, seconds - sum(self._phases.spent.values())))
+        for phase, spent in self._phases.spent.items():
             totals.phases[phase].observe(spent)
 
     def _show(self) -> None:
         self.health.unit = self._meta.unit
         self.health.stream_time_ms = self._meta.stream_time_ms
         self.health.applied = self._meta.applied
-
-
-def _check_staged(output: UnitOutput, view: UnitStore) -> None:
-    for key, value in view.staged.items():
-        if output.changelog.get(key) != value:
-            raise EngineError(
-                ExitCode.STEP_FAILED, f"staged {key[:80]!r} is not in the output as staged"
-            )

@@ -415,7 +415,7 @@ async def test_record_put_aside_is_remembered_until_its_unit_is_committed(make: 
         raise AssertionError("a record put aside is not given to the step")
 
     partition, step, producer = make(die)
-    journal = partition._journal
+    journal = partition._tried._journal
     journal.begin(Attempt("events", 0, 1, 2, alone=True))
     partition.restored()
     seen: list[Attempt | None] = []
@@ -477,7 +477,7 @@ async def test_disk_that_fails_in_a_step_speaks_against_no_record(
     partition, _, _ = make(read)
     with pytest.raises(StoreFailedError) as failure:
         await work(partition, events(0, [10]))
-    seal = partition._journal._seal
+    seal = partition._tried._journal._seal
     assert not seal.closed
-    seal.absolve(failure.value.code, [partition._journal])
-    assert partition._journal.left() is None
+    seal.absolve(failure.value.code, [partition._tried._journal])
+    assert partition._tried._journal.left() is None

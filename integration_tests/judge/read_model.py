@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cramjam
 import redis
 from market_supervision.common.v1.envelope_pb2 import DISPOSITION_MOVED
 from market_supervision.profiles.v1.entity_profile_pb2 import TimelineEntry
@@ -41,7 +42,7 @@ def served(value: bytes) -> Served:
     at = _HEADER.size
     for _text in range(2 * terms):
         at += 2 + int.from_bytes(value[at : at + 2], "big")
-    return Served(offset, value[at:])
+    return Served(offset, bytes(cramjam.lz4.decompress_block(value[at:])))
 
 
 def check_read_model(log: RawLog, evidence: Evidence, url: str, verdict: Verdict) -> None:

@@ -23,6 +23,8 @@ SETTINGS = {
     "daemonize": "no",
     # The read model must be complete or known to be incomplete; never silently thinner.
     "maxmemory-policy": "noeviction",
+    # The newest facts of an entity stand in one small hash: packed, they take two thirds.
+    "hash-max-ziplist-value": "1024",
     "dbfilename": "dump.rdb",
     # A snapshot that cannot be written must not stop the projection: Redis can be rebuilt.
     "stop-writes-on-bgsave-error": "no",

@@ -31,7 +31,16 @@ def test_decode_of_an_encoded_record_returns_its_parts(
     assert record.message_of(value) == message
 
 
-@pytest.mark.parametrize("value", [b"", b"12345678", b"12345678\x01", b"12345678\x01\x00\x05abc"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"12345678",
+        b"12345678\x00",
+        b"12345678\x00\x05\x00\x00\x00a",
+        b"12345678\x01\x00\x05abc",
+    ],
+)
 def test_decode_of_foreign_bytes_raises(value: bytes) -> None:
     """A value of another form is an error, not an empty record."""
     with pytest.raises(RecordError):

@@ -69,6 +69,9 @@ class Size:
     """Others' share of one processor meanwhile."""
 
 
+EMPTY_SECONDS_MAX = 120.0
+
+
 def size_name(entities: int) -> str:
     """Name what is kept of a size."""
     return f"growth size {entities}"
@@ -89,7 +92,9 @@ def _measure(session: Session, entities: int) -> Size:
     prefix = prefix_of(session, entities)
     idle = when_idle(session)
     began = time.monotonic()
-    with prefixed(prefix), redis.Redis.from_url(session.redis_url) as client, LoadDuring() as load:
+    # Emptying it takes seconds when it holds a million entities.
+    patient = redis.Redis.from_url(session.redis_url, socket_timeout=EMPTY_SECONDS_MAX)
+    with prefixed(prefix), patient as client, LoadDuring() as load:
         forget_outputs(session.bootstrap)
         client.flushall()
         directory = session.directory / prefix.strip(".")

@@ -1,5 +1,6 @@
 """Whatever the engine did not expect ends the process with a code of its own, and a log line."""
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -108,6 +109,28 @@ def test_worker_whose_source_lost_its_beginning_ends(
         assert worker.exit_code() == ExitCode.SOURCE_TRUNCATED
         assert f"{stream.events[1]} partition 5 begins at offset" in worker.log.read_text()
     assert [r for r in stream.read(stream.arguments["timeline_topic"]) if r.key != META] == []
+
+
+def test_worker_does_not_go_on_with_the_state_of_a_newer_release(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """It would drop what it does not know: so it ends, and writes nothing."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    changelog = stream.arguments["changelog_topic"]
+    with stream.worker("older") as worker:
+        worker.wait_for("partitions_open")
+        stream.send(100)
+        stream.wait_for_entries(100)
+    newest = [record for record in stream.read(changelog) if record.key == META][-1]
+    value = re.sub(rb'"v":\d+', b'"v":99', newest.value)
+    stream.send_one(changelog, newest.partition, META, value)
+    before = len(stream.read(changelog))
+    stream.send(100)
+    with stream.worker("older-again") as worker:
+        assert worker.exit_code() == ExitCode.RECOVERY_FAILED
+        assert "META version 99" in worker.log.read_text()
+    assert len(stream.read(changelog)) == before
+    assert len(stream.entries()) == 100
 
 
 @pytest.mark.parametrize("committed", [False, True])

@@ -26,8 +26,8 @@ from services.streaming.interface import SourceRecord
 ENTITIES = 200
 
 
-def prepare() -> Prepared:
-    """Work off the city's history, and return where it stands with the records of its end."""
+def city_records() -> list[SourceRecord]:
+    """Return the log of a small city as one partition, the rules first."""
     log = city_log(ENTITIES)
     bundle = ControlRecord(rule_bundle=build_bundle(read_files(), 1, log.city.clearing))
     records = [_record(CONTROL, 0, log.begins_ms - 1, b"c", bundle.SerializeToString(), ())]
@@ -47,6 +47,12 @@ def prepare() -> Prepared:
                 written.headers,
             )
         )
+    return records
+
+
+def prepare() -> Prepared:
+    """Work off the city's history, and return where it stands with the records of its end."""
+    records = city_records()
     events = 0
     end = len(records)
     while events < EVENTS:

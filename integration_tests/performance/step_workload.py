@@ -24,7 +24,7 @@ from services.contracts.families import FAMILIES
 from services.lifecycle.civil_day import civil_day
 from services.lifecycle.step import LifecycleStep, StepTopics
 from services.lifecycle.tests.memory_store import MemoryStore
-from services.streaming.interface import SourceRecord, UnitOutput
+from services.streaming.interface import SideRecord, SourceRecord, UnitOutput
 
 COUNTED_WITHIN = "ffi_call"
 """What every ctypes call goes through, and nothing else here: found by its name without debug
@@ -81,6 +81,10 @@ class Worked:
             self.store.write_local(output.local or {})
             self._outputs.append(output)
             position += len(taken)
+
+    def side(self, topic: str) -> list[SideRecord]:
+        """Return what was written to a topic so far."""
+        return [side for output in self._outputs for side in output.side if side.topic == topic]
 
     def digest(self) -> str:
         """SHA-256, hex, of everything that was written so far."""

@@ -1,11 +1,13 @@
 """Sums over any run of civil days, read exactly from month and year buckets. Pure.
 
-A run reads the day sums of the two months it cuts through, and month sums for the whole months
-between, whatever its length. Nothing is ever approximated or evicted.
+A run reads day sums of the two months it cuts through, and month sums for the whole months between,
+whatever its length. Nothing is ever approximated or evicted.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from datetime import date
+from operator import attrgetter
 
 from market_supervision.lifecycle.v1 import state_pb2
 
@@ -15,6 +17,8 @@ from services.lifecycle.view import EntityView
 WINDOW_DAYS_MAX = 731
 """Longest window a rule may look back over: two years and a leap day."""
 
+_NUMBER = attrgetter("period")
+_Parts = Iterator[tuple[state_pb2.PeriodSum, int]]
 _Months = Iterator[tuple[int, int, int, int]]
 
 
@@ -38,13 +42,13 @@ def window_sums(
     sums: dict[str, int] = {}
     if length_days < 1:
         return sums
-    for period in _covered(view, date_of(last_day - length_days + 1), date_of(last_day)):
+    for period, sign in _covered(view, date_of(last_day - length_days + 1), date_of(last_day)):
         for entry in period.sums:
             if entry.counter > counter:
                 break  # they are sorted by counter, then code
             if entry.counter == counter:
-                sums[entry.code] = sums.get(entry.code, 0) + entry.sum
-    return sums
+                sums[entry.code] = sums.get(entry.code, 0) + sign * entry.sum
+    return {code: amount for code, amount in sums.items() if amount}
 
 
 def window_sum(
@@ -54,36 +58,53 @@ def window_sum(
     return sum(window_sums(view, counter, last_day, length_days).values())
 
 
-def _covered(view: EntityView, first: date, last: date) -> Iterator[state_pb2.PeriodSum]:
-    """Yield the fewest periods that cover the days from ``first`` to ``last`` exactly, in order."""
+def _covered(view: EntityView, first: date, last: date) -> _Parts:
+    """Yield periods to add (1) and to take away (-1): together the days from first to last."""
     for year in range(first.year, last.year + 1):
         begins = first if year == first.year else date(year, 1, 1)
         ends = last if year == last.year else date(year, 12, 31)
         yield from _covered_in_year(view, begins, ends)
 
 
-def _covered_in_year(view: EntityView, first: date, last: date) -> Iterator[state_pb2.PeriodSum]:
+def _covered_in_year(view: EntityView, first: date, last: date) -> _Parts:
     year = first.year
-    from_first = first.day == 1
-    to_last = last == month_end(year, last.month)
-    if first.month == last.month and not (from_first and to_last):
+    end_of_first, end_of_last = month_end(year, first.month).day, month_end(year, last.month).day
+    cuts_first, cuts_last = first.day > 1, last.day < end_of_last
+    if first.month == last.month and (cuts_first or cuts_last):
         yield from _between(view.month(year, first.month).days, first.day, last.day)
         return
-    if not from_first:
-        yield from _between(view.month(year, first.month).days, first.day, 31)
+    whole_from, whole_until = first.month + cuts_first, last.month - cuts_last
+    # Where the year is read all the same, the larger part of a month that is cut through is the
+    # whole month less the days outside: of an entity with a long history every day is in use.
+    reads_year = whole_from <= whole_until
+    if cuts_first:
+        days = view.month(year, first.month).days
+        if reads_year and 2 * first.day <= end_of_first:
+            whole_from = first.month
+            yield from _between(days, 1, first.day - 1, -1)
+        else:
+            yield from _between(days, first.day, end_of_first)
+    if cuts_last:
+        days = view.month(year, last.month).days
+        if reads_year and 2 * last.day >= end_of_last:
+            whole_until = last.month
+            yield from _between(days, last.day + 1, end_of_last, -1)
+        else:
+            yield from _between(days, 1, last.day)
     # The whole months in one pass: an entity that has something every month has twelve here.
-    whole_from = first.month if from_first else first.month + 1
-    whole_until = last.month if to_last else last.month - 1
-    if whole_from <= whole_until:
+    if reads_year:
         yield from _between(view.year(year).months, whole_from, whole_until)
-    if not to_last:
-        yield from _between(view.month(year, last.month).days, 1, last.day)
 
 
 def _between(
-    periods: Iterable[state_pb2.PeriodSum], first: int, last: int
-) -> Iterator[state_pb2.PeriodSum]:
-    return (period for period in periods if first <= period.period <= last)
+    periods: Sequence[state_pb2.PeriodSum], first: int, last: int, sign: int = 1
+) -> _Parts:
+    """Yield the periods from ``first`` to ``last``; they are sorted."""
+    for place in range(bisect_left(periods, first, key=_NUMBER), len(periods)):
+        period = periods[place]
+        if period.period > last:
+            return
+        yield period, sign
 
 
 def total_until(view: EntityView, counter: state_pb2.Counter.ValueType, day: int) -> int:

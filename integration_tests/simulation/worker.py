@@ -16,6 +16,7 @@ from services.lifecycle.step import LifecycleStep
 from services.lifecycle.tests.fold_bench import zone_of
 from services.lifecycle.tests.step_bench import TOPICS
 from services.streaming import partition as engine_partition
+from services.streaming import tried_step
 from services.streaming.attempts import Attempt, AttemptJournal
 from services.streaming.merge import Chunk, TopicEnd
 from services.streaming.pacing import Pacer
@@ -200,7 +201,9 @@ def clock_of(broker: Broker, dice: random.Random) -> Iterator[None]:
     with (
         patch.object(engine_partition, "time", Time),
         patch.object(engine_partition, "log", Mock()),
-        patch.object(engine_partition, "now_ms", lambda: broker.now_ms),
+        patch.object(tried_step, "time", Time),
+        patch.object(tried_step, "log", Mock()),
+        patch.object(tried_step, "now_ms", lambda: broker.now_ms),
         patch.object(Partition, "_next_records", next_records),
     ):
         yield

@@ -16,6 +16,8 @@ from integration_tests.judge.raw_log import LINKS, STATE, TIMELINE, RawLog, comm
 from integration_tests.judge.verdict import Verdict
 
 PRODUCTION_NAMESPACE = "ms"
+FORM = 3
+"""Form of the records that `served` takes apart."""
 SETTLE_SECONDS = 60.0
 """How long the projection may take to reach the end of topics that no longer grow."""
 _SCAN = 1000
@@ -49,7 +51,7 @@ def check_read_model(log: RawLog, evidence: Evidence, url: str, verdict: Verdict
     """O5: compare records, timelines and positions with the committed topics."""
     with redis.Redis.from_url(url) as client:
         namespace = namespace_of(evidence.topic_prefix)
-        serving = _bytes(client.get(f"{namespace}:serving"))
+        serving = _bytes(client.get(f"{namespace}:serving:{FORM}"))
         if serving is None:
             verdict.add("O5", "no read model serves", namespace=namespace)
             verdict.made("O5")

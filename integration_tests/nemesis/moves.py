@@ -1,5 +1,7 @@
 """Whether every fact stands in one place: intakes write MOVED records a while after the answer."""
 
+from functools import partial
+
 from integration_tests.system.support import read_topic
 from services.contracts.families import FAMILIES, Family
 from services.intake.decoding import tail_record
@@ -14,18 +16,18 @@ def wait_moved(bootstrap: str) -> None:
     """Wait until the log holds every MOVED record that its corrections call for."""
     for family in FAMILIES:
         poll_until(
-            lambda family=family: not _missing(bootstrap, family),  # type: ignore[misc]
+            partial(_is_complete, bootstrap, family),
             timeout_seconds=MOVED_SECONDS,
             what=f"every MOVED record of {family.topic} is published",
             interval_seconds=0.5,
         )
 
 
-def _missing(bootstrap: str, family: Family) -> bool:
+def _is_complete(bootstrap: str, family: Family) -> bool:
     slots: dict[tuple[str, str], tuple[Place, ...]] = {}
     for raw in sorted(read_topic(bootstrap, family.topic), key=lambda raw: raw.timestamp):
         record = tail_record(family, raw)
         if record is not None:
             slot = record.key.source_system, record.key.source_record_id
             slots[slot] = with_record(slots.get(slot, ()), record)
-    return any(missing_moves(places) for places in slots.values())
+    return not any(missing_moves(places) for places in slots.values())

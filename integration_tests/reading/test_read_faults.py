@@ -233,7 +233,7 @@ async def test_rebuilt_read_model_equals_the_live_one(side: ReadSide) -> None:
     async def at_the_end() -> dict[bytes, object] | None:
         """Read Redis once it is complete: before that, a reading would mix two moments."""
         expected = {**await _ends(bootstrap), **done}
-        if await _positions(redis) != [expected] or not await redis.exists("ms:serving"):
+        if await _positions(redis) != [expected] or not await redis.exists("ms:serving:3"):
             return None
         return await _content(redis)
 

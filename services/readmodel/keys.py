@@ -4,8 +4,10 @@ A *generation* is one read model built from one set of topics in one form of rec
 after both, so that recreated topics, or a release that writes records in another form, make a new
 generation beside the old one. Per generation, with ``<g>`` its name:
 
-    <namespace>:serving           name of the generation that answers, `@`, and the run of Redis in
-                                  which it was found complete; absent, or of another run: none is
+    <namespace>:serving:<form>    name of the generation that answers, `@`, and the run of Redis in
+                                  which it was found complete; absent, or of another run: none is.
+                                  One for each form of records (see `record.FORMAT`): a query side
+                                  of another release must not take this form for its own
     <namespace>:generations       sorted set of the generations that hold data
     <namespace>:<g>:pos           hash: positions, completeness, META, heads (see positions)
     <namespace>:<g>:e:<entity>    record of EntityState
@@ -27,6 +29,8 @@ from services.readmodel.record import FORMAT
 
 NAMESPACE_DEFAULT = "ms"
 GENERATION_CHARACTERS = 8
+FORM_OF_FIRST_KEY = 3
+"""The first form of records with a key `serving` of its own."""
 
 ENTITIES_INDEX = "entities:{partition}"
 """All entities of a partition that have a state or a timeline."""
@@ -62,8 +66,14 @@ class Keys:
 
     @property
     def serving(self) -> str:
-        """Name of the generation that answers; the same key for all generations."""
-        return f"{self.namespace}:serving"
+        """Name of the generation that answers; the same key for all generations of one form."""
+        return f"{self.namespace}:serving:{FORMAT}"
+
+    @property
+    def serving_before(self) -> list[str]:
+        """The same of earlier forms, whose data goes when this one serves."""
+        former = [f"{self.namespace}:serving:{form}" for form in range(FORM_OF_FIRST_KEY, FORMAT)]
+        return [f"{self.namespace}:serving", *former]
 
     @property
     def generations(self) -> str:

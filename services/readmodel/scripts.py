@@ -144,13 +144,15 @@ PROMOTE = (
     _RUN
     + """
 -- Lets a generation answer once every mark of completeness is set, in this run of Redis.
--- KEYS: positions, serving. ARGV: generation, then all fields of marks.
--- Returns 1 when the generation serves (now or already), else 0.
+-- KEYS: positions, serving, then what was called so for earlier forms of records: who still reads
+-- those is told that nothing is complete, for their data goes. ARGV: generation, then all fields of
+-- marks. Returns 1 when the generation serves (now or already), else 0.
 local run = run_of_redis()
 for i = 2, #ARGV do
   if redis.call('HGET', KEYS[1], ARGV[i]) ~= run then return 0 end
 end
 redis.call('SET', KEYS[2], ARGV[1] .. '@' .. run)
+for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
 return 1
 """
 )

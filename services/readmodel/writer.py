@@ -165,7 +165,7 @@ class ReadModelWriter:
     async def promote(self) -> bool:
         """Let this generation answer if all its partitions are complete; tell whether it does."""
         answer = await self._promote(
-            keys=[self._keys.positions, self._keys.serving],
+            keys=[self._keys.positions, self._keys.serving, *self._keys.serving_before],
             args=[self._keys.generation, *positions.all_done_fields()],
         )
         return bool(answer)

@@ -142,7 +142,9 @@ class LocalDatabase:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Write one value."""
-        self._db.put(key, value)
+        batch = WriteBatch(raw_mode=True)
+        batch.put(key, value)
+        self.write(batch)
 
     def empty(self) -> None:
         """Throw everything away."""

@@ -134,6 +134,32 @@ async def test_position_after_a_flush_is_refused_and_ends_serving(
         await ReadModelReader(client).entities([ENTITY])
 
 
+async def test_what_another_run_of_redis_found_complete_does_not_serve(
+    client: Redis, writer: ReadModelWriter, keys: Keys
+) -> None:
+    """A Redis that loaded an older snapshot has both marks and serving, of the run before."""
+    await _serve(writer)
+    expected = f"{keys.generation}@{await writer.run()}"
+    assert await client.get(keys.serving) == expected.encode()
+    await client.set(keys.serving, keys.generation + "@" + "0" * 40)
+    with pytest.raises(NotReadyError):
+        await ReadModelReader(client).check_ready()
+    assert await writer.promote()
+
+    await client.hset(keys.positions, f"{PARTITION}|{LINKS}|done", "0" * 40)
+    assert not await writer.promote()
+
+
+async def test_reader_of_an_earlier_form_is_told_that_nothing_is_complete(
+    client: Redis, writer: ReadModelWriter
+) -> None:
+    """Its generation is deleted when another serves: it must not answer that nothing is known."""
+    await client.set("ms:serving", "earlier")
+    await _serve(writer)
+    assert await client.get("ms:serving") is None
+    await ReadModelReader(client).check_ready()
+
+
 async def test_beat_of_an_idle_projection_notices_lost_positions(
     client: Redis, writer: ReadModelWriter, keys: Keys
 ) -> None:

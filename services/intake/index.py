@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from services.intake import placement
 from services.intake.placement import Entry, Place, SourceKey, TailRecord
 from services.intake.slot_history import Move, contested, missing_moves, with_record
+from services.runtime.rocksdb import table_options
 
 FORMAT = 1
 """Raised when the byte forms change; an index of another format is emptied and filled again."""
@@ -24,7 +25,6 @@ FORMAT = 1
 WRITE_BUFFER_BYTES = 8 << 20
 BLOCK_CACHE_BYTES = 32 << 20
 OPEN_FILES_MAX = 128
-BLOOM_BITS_PER_KEY = 10
 
 _META_KEY = b"m"
 
@@ -217,16 +217,12 @@ class IntakeIndex:
 
 
 def _options() -> Options:
-    table = BlockBasedOptions()
-    table.set_block_cache(Cache(BLOCK_CACHE_BYTES))
-    table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)  # noqa: FBT003 - positional in rocksdict
-    table.set_cache_index_and_filter_blocks(True)
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - positional in rocksdict
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_max_write_buffer_number(2)
     options.set_compression_type(DBCompressionType.lz4())
-    options.set_block_based_table_factory(table)
+    options.set_block_based_table_factory(table_options(BLOCK_CACHE_BYTES))
     options.set_max_open_files(OPEN_FILES_MAX)
     options.set_keep_log_file_num(2)
     return options

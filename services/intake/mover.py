@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,7 +16,7 @@ from services.runtime.logging import get_logger
 log = get_logger(__name__)
 
 GRACE_SECONDS: Final = 3.0
-"""How long an instance leaves a MOVED record to the one that took the correction in."""
+"""How long an instance leaves a MOVED record to the one that took in what calls for it."""
 RETRY_SECONDS: Final = 2.0
 PENDING_PAGE: Final = 1_000
 """Slots left over from earlier runs, read at a time."""
@@ -24,9 +25,10 @@ PENDING_PAGE: Final = 1_000
 class Mover:
     """Sees to it that no slot stands in two places for longer than it takes to say so.
 
-    Whoever reads the correction on the log does it: the instance that took it in at once, the
-    others only when it has not appeared after a while, and each at its start for what is left
-    over. Publishing one twice does no harm: both have the same slot, version, id and content.
+    Whoever reads the two versions on the log does it: the instance that took the later of them in
+    at once, the others only when it has not appeared after a while, and each at its start for what
+    is left over. Publishing one twice does no harm: both have the same slot, version, id and
+    content.
     """
 
     def __init__(
@@ -44,23 +46,28 @@ class Mover:
         self._now_ns = now_ns
         self._is_under_way = is_under_way
         self._due: list[tuple[float, bytes]] = []
-        self._scheduled: set[bytes] = set()
+        self._scheduled: dict[bytes, float] = {}
         self._news = asyncio.Event()
 
     def notice(self, slots: Sequence[bytes]) -> None:
         """Take note of slots that need a MOVED record."""
         for slot in slots:
-            system, record_id = read_slot(slot)
-            own = any(
-                self._is_under_way(SourceKey(system, record_id, move.version))
-                for move in self._index.moves(slot)
-            )
-            self._schedule(slot, 0.0 if own else GRACE_SECONDS)
+            self._schedule(slot, 0.0 if self._is_own(slot) else GRACE_SECONDS)
+
+    def _is_own(self, slot: bytes) -> bool:
+        """Tell whether this instance took in the correction, or the late version it moves out."""
+        system, record_id = read_slot(slot)
+        return any(
+            self._is_under_way(SourceKey(system, record_id, version))
+            for move in self._index.moves(slot)
+            for version in (move.version, move.place.version)
+        )
 
     def _schedule(self, slot: bytes, delay_s: float) -> None:
-        if slot not in self._scheduled:
-            self._scheduled.add(slot)
-            heapq.heappush(self._due, (asyncio.get_running_loop().time() + delay_s, slot))
+        due = asyncio.get_running_loop().time() + delay_s
+        if due < self._scheduled.get(slot, math.inf):
+            self._scheduled[slot] = due
+            heapq.heappush(self._due, (due, slot))
             self._news.set()
 
     async def run(self) -> None:
@@ -80,8 +87,9 @@ class Mover:
                 await _either(self._news, wait_s)
                 continue
             heapq.heappop(self._due)
-            self._scheduled.discard(slot)
-            await self._settle(slot)
+            if self._scheduled.get(slot) == due:  # else it was settled earlier than first meant
+                del self._scheduled[slot]
+                await self._settle(slot)
 
     async def _settle_left_over(self) -> None:
         last = b""

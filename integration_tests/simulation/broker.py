@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from services.lifecycle.tests.step_bench import TOPICS
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.interface import Headers, SourceHeaders, SourceRecord
-from services.streaming.partition import Topics
+from services.streaming.topics import Topics
 
 PARTITIONS = 2
 """Partitions of a simulated world: enough for facts to move from one to another."""

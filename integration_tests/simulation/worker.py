@@ -18,9 +18,9 @@ from services.lifecycle.tests.step_bench import TOPICS
 from services.streaming import partition as engine_partition
 from services.streaming import tried_step
 from services.streaming.attempts import Attempt, AttemptJournal
-from services.streaming.merge import Chunk, TopicEnd
+from services.streaming.chunks import Chunk, Delivery, TopicEnd
 from services.streaming.pacing import Pacer
-from services.streaming.partition import Delivery, Partition
+from services.streaming.partition import Partition
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore
 from services.streaming.unit_of_work import PartitionProducer

@@ -9,7 +9,7 @@ from typing import Any
 from faust.channels import Channel
 from mode.utils.queues import ThrowableQueue
 
-from services.streaming.partition import Delivery
+from services.streaming.chunks import Delivery
 
 
 class DeliveryQueue(ThrowableQueue):  # type: ignore[type-arg]

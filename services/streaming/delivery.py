@@ -13,8 +13,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ConsumerStoppedError
 
 from services.streaming.channels import DeliveryChannel
+from services.streaming.chunks import Delivery
 from services.streaming.exits import ExitCode, die, die_of
-from services.streaming.partition import Delivery
 from services.streaming.polling import Poll
 from services.streaming.roster import Roster
 from services.streaming.settings import EngineSettings

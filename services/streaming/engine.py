@@ -18,13 +18,13 @@ from services.runtime.heap import settle_heap
 from services.runtime.logging import get_logger
 from services.streaming import guards
 from services.streaming.channels import DeliveryChannel
+from services.streaming.chunks import Delivery
 from services.streaming.consumer import EngineTransport
 from services.streaming.delivery import Pump
 from services.streaming.exits import EngineError, ExitCode, die, die_of, name_crash
 from services.streaming.health import EngineHealth
 from services.streaming.interface import StepFactory
 from services.streaming.merge import HoleError
-from services.streaming.partition import Delivery, Topics
 from services.streaming.partition_factory import PartitionFactory
 from services.streaming.predecessor import Follower
 from services.streaming.rebalance import Rebalance
@@ -34,6 +34,7 @@ from services.streaming.settings import EngineSettings
 from services.streaming.state_changes import StateChanges
 from services.streaming.succession import Predecessor
 from services.streaming.topic_check import check_topics
+from services.streaming.topics import Topics
 from services.streaming.watchdog import Watchdog
 
 log = get_logger(__name__)

@@ -18,10 +18,10 @@ and answers are nanoseconds of the consumer's monotonic clock.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
 from typing import NamedTuple
 
+from services.streaming.chunks import Chunk, TopicEnd
 from services.streaming.interface import SourceRecord
 from services.streaming.meta import Applied, Meta
 
@@ -32,55 +32,8 @@ One unit of append time: what is appended after the question is then stamped lat
 not in the same millisecond, where the rank of its topic could put it first."""
 
 
-_RECORD_BYTES = 300
-"""Memory of a record beside its key's, value's and headers' bytes: the objects that hold them."""
-_HEADER_BYTES = 200
-"""The same of a header, its name included."""
-_SAMPLED_RECORDS = 16
-
-
 class HoleError(Exception):
     """Records are missing between what was delivered and what came next (投递缺口)."""
-
-
-@dataclass(slots=True)
-class Chunk:
-    """What one poll brought of one topic: ``records`` between two fetch positions.
-
-    ``end`` may lie beyond the last record's offset + 1, and ``records`` may be empty: transactions'
-    control records, aborted records and compacted ones take offsets and are not delivered.
-    ``answered_ns`` is when the broker's answer that brought them came. ``size`` is the bytes of all
-    keys and values, ``held`` about the memory that the records take.
-    """
-
-    topic: str
-    start: int
-    end: int
-    answered_ns: int
-    records: Sequence[SourceRecord]
-    size: int = field(init=False)
-    held: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        records = self.records
-        self.size = sum(len(r.key or b"") + len(r.value or b"") for r in records)
-        # Records of one topic have like headers: a few of them tell enough.
-        sample = records[:: len(records) // _SAMPLED_RECORDS + 1]
-        headers = sum(len(v or b"") + _HEADER_BYTES for r in sample for _, v in r.headers)
-        each = _RECORD_BYTES + headers // max(1, len(sample))
-        self.held = self.size + each * len(records)
-
-
-class TopicEnd(NamedTuple):
-    """The broker's latest answer about a topic: its last stable offset, and our position then.
-
-    ``asked_ns`` is when the request was sent: the answer holds for some moment after it.
-    """
-
-    topic: str
-    position: int
-    stable_end: int
-    asked_ns: int
 
 
 class Consumed(NamedTuple):

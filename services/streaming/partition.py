@@ -10,73 +10,27 @@ rolled back here.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from services.runtime.logging import get_logger
 from services.streaming.attempts import AttemptJournal
+from services.streaming.chunks import Backlog, Chunk, Delivery
 from services.streaming.health import PartitionHealth
 from services.streaming.interface import Headers, PartitionStep, SourceRecord, UnitOutput
-from services.streaming.merge import Chunk, Consumed, Merge, TopicEnd
+from services.streaming.merge import Consumed, Merge
 from services.streaming.meta import META_KEY, Meta, encode
 from services.streaming.pacing import Pacer
 from services.streaming.rebuilding import Rebuilding
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, Position, Prepared
 from services.streaming.succession import Bound
+from services.streaming.topics import Topics
 from services.streaming.tried_step import TriedStep
 from services.streaming.unit_of_work import PartitionProducer, by_topic
 from services.streaming.unit_size import UnitSize
 from services.streaming.unit_store import UnitStore
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """The topics of an engine. ``sources`` in rank order, ``control`` among them.
-
-    ``side``: further topics the step writes to. ``guarded``: those of them in which records must
-    not stand before a partition has any state.
-    """
-
-    sources: tuple[str, ...]
-    control: str
-    changelog: str
-    timeline: str
-    side: tuple[str, ...] = ()
-    guarded: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.control not in self.sources:
-            raise ValueError(f"control topic {self.control} is not among the source topics")
-        if len(set(self.sources)) != len(self.sources):
-            raise ValueError(f"a source topic is named twice: {self.sources}")
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Every topic that must exist with the same partition count."""
-        return tuple(dict.fromkeys((*self.sources, self.changelog, self.timeline, *self.side)))
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What one poll brought for one partition, tagged with the epoch it was fetched in.
-
-    An empty one only wakes the partition up (a tick may be due).
-    """
-
-    epoch: int
-    chunks: Sequence[Chunk] = ()
-    ends: Sequence[TopicEnd] = ()
-
-
-@dataclass(slots=True)
-class Backlog:
-    """What of one source topic is on its way or waits: records, and the memory they hold."""
-
-    records: int = 0
-    held: int = 0
 
 
 class Partition:

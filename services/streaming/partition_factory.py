@@ -14,7 +14,7 @@ from services.streaming.exits import before_exit
 from services.streaming.interface import StepFactory
 from services.streaming.local_database import StoreOptions
 from services.streaming.pacing import Pacer
-from services.streaming.partition import Partition, Topics
+from services.streaming.partition import Partition
 from services.streaming.predecessor import close_predecessor
 from services.streaming.rebuilding import Identify, Published, Rebuilding, begin, read_published
 from services.streaming.record_check import check_record
@@ -27,6 +27,7 @@ from services.streaming.succession import (
     check_may_go_on,
     passed_by,
 )
+from services.streaming.topics import Topics
 from services.streaming.unit_of_work import PartitionProducer
 
 log = get_logger(__name__)

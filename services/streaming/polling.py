@@ -13,9 +13,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from services.streaming.chunks import Chunk, TopicEnd
 from services.streaming.fetch_answers import FetchAnswers
 from services.streaming.interface import SourceRecord
-from services.streaming.merge import Chunk, TopicEnd
 
 _COMMIT_TIMEOUT_S = 2.0
 

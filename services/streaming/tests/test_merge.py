@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from services.streaming.chunks import Chunk, TopicEnd
 from services.streaming.interface import SourceRecord
-from services.streaming.merge import SETTLE_NS, Chunk, HoleError, Merge, TopicEnd
+from services.streaming.merge import SETTLE_NS, HoleError, Merge
 from services.streaming.meta import Applied, Meta
 
 PLENTY = 1 << 30

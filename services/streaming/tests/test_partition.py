@@ -16,6 +16,7 @@ from services.streaming.attempts import (
     AttemptJournal,
     Seal,
 )
+from services.streaming.chunks import Backlog, Chunk, Delivery, TopicEnd
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import PHASES, EngineHealth
 from services.streaming.interface import (
@@ -26,12 +27,13 @@ from services.streaming.interface import (
     UnitOutput,
 )
 from services.streaming.local_database import StoreFailedError, StoreOptions
-from services.streaming.merge import SETTLE_NS, Chunk, HoleError, TopicEnd
+from services.streaming.merge import SETTLE_NS, HoleError
 from services.streaming.meta import META_KEY, Applied, Meta, decode
 from services.streaming.pacing import Pacer
-from services.streaming.partition import Backlog, Delivery, Partition, Topics
+from services.streaming.partition import Partition
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore
+from services.streaming.topics import Topics
 from services.streaming.unit_of_work import PartitionProducer
 from services.streaming.watchdog import Watch
 

@@ -4,11 +4,14 @@ Fixtures: ``kafka_bootstrap`` and ``redis_url`` (one server a session; KAFKA_BOO
 REDIS_URL are used when set), ``fresh_topics`` (a topic prefix of the test's own), ``fresh_redis``
 (the session's Redis, emptied), ``run_directory`` (for what the test itself starts).
 A test that kills a server starts its own: ``LocalKafka(run_directory / "kafka")``.
+`make test` runs files side by side; each of the processes is a session with servers of its own.
 """
 
+import fcntl
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,16 +25,47 @@ from services.local.redis import LocalRedis
 from services.local.run_directory import owned_run_directory, remove_abandoned
 from services.runtime.kafka_topics import ensure_topics
 
-RUNS = Path(__file__).resolve().parent.parent / ".run" / "tests"
+HERE = Path(__file__).resolve().parent
+RUNS = HERE.parent / ".run" / "tests"
+
+LONGEST_FIRST = (
+    "test_nemesis.py",
+    "test_streaming_poison.py",
+    "test_judge_bugs.py",
+    "test_streaming_rebuild.py",
+    "test_system_disturbed.py",
+    "test_streaming_exits.py",
+    "test_city_demo.py",
+    "test_streaming_succession.py",
+    "test_step_instructions.py",
+)
+"""Files that take minutes. Of several run side by side none of them should be the last to begin."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests without servers first, then the long files; else the order stays."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+
+    def place(item: pytest.Item) -> int:
+        if HERE not in item.path.parents:
+            return -1
+        return places.get(item.path.name, len(places))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
 def session_directory() -> Iterator[Path]:
     """Own a directory for this session, after ending what killed sessions left running."""
     RUNS.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(RUNS)
     path = RUNS / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    with owned_run_directory(path):
+    with ExitStack() as owned:
+        # One session after the other, else one may take the directory that the other is making.
+        with (RUNS / "starting").open("w") as starting:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            remove_abandoned(RUNS)
+            owned.enter_context(owned_run_directory(path))
         yield path
         end_orphans(path)
 

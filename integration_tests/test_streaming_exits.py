@@ -127,8 +127,8 @@ def test_worker_does_not_go_on_with_the_state_of_a_newer_release(
     before = len(stream.read(changelog))
     stream.send(100)
     with stream.worker("older-again") as worker:
-        assert worker.exit_code() == ExitCode.RECOVERY_FAILED
-        assert "META version 99" in worker.log.read_text()
+        assert worker.exit_code() == ExitCode.STATE_VERSION
+        assert "META version 99 is of a newer release" in worker.log.read_text()
     assert len(stream.read(changelog)) == before
     assert len(stream.entries()) == 100
 

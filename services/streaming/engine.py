@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import faust
 
+from services.runtime.clock import now_ms
 from services.runtime.heap import settle_heap
 from services.runtime.logging import get_logger
 from services.streaming import guards
@@ -175,7 +176,7 @@ class Engine:
     async def _every_second(self) -> None:
         """Show that the loop turns, say what has changed, wake partitions whose tick is due."""
         now = self.health.loop_alive = time.monotonic()
-        for change in self._changes.look(self.health, now):
+        for change in self._changes.look(self.health, now, now_ms()):
             log.log(change.level, change.event, **change.fields)
         for number, partition in self._roster.open_partitions().items():
             if partition.tick_due:

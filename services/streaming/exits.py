@@ -53,8 +53,8 @@ class ExitCode(enum.IntEnum):
     RECORD_WITHOUT_STATE = 84
     """A guarded topic holds records of a partition whose state is empty: they would come twice."""
     STATE_VERSION = 85
-    """This version of the state may not go on by itself: another one took over from it for ever, or
-    it still follows a running one."""
+    """This release may not go on with the state: another version of it took over for ever, it still
+    follows a running one, or a newer release wrote it."""
     LOCAL_DISK_FAILED = 86
     """A local store or journal could not be read or written (disk full, I/O error, damage). Nothing
     speaks against the record that was being tried."""

@@ -70,12 +70,17 @@ class PartitionHealth:
     waiting_records: int = 0
     holding: bool = False
     following: bool = False
-    """A shadow that waits for the running version to go further (see `succession`)."""
+    """A shadow that waits for the running version to go further (see `succession`): not behind."""
+    shadow: bool = False
+    """It builds the next version of the state beside the running one, and publishes nothing."""
     records: int = 0
     unit_s: float = 0.0
     step_s: float = 0.0
+    oldest_ms: int = 0
+    """Append time of the next record at hand that is not applied; 0: nothing is at hand."""
     behind_s: float = 0.0
-    """Seconds since the oldest known record that is not applied was first seen on the broker."""
+    """Seconds the oldest known record that is not applied has waited since it was appended; since
+    it was first seen on the broker, where it is not fetched yet."""
     progress_at: float = field(default_factory=time.monotonic)
     """Machine's monotonic seconds when the last unit was committed, or the partition was made."""
     restore: RestoreProgress = field(default_factory=RestoreProgress)

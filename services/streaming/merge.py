@@ -120,6 +120,14 @@ class Merge:
         )
         return held + self._released
 
+    @property
+    def oldest_ms(self) -> int:
+        """Append time of the next record at hand in merge order; 0 when nothing is at hand."""
+        if self._runs:
+            run = self._runs[0]
+            return run.chunk.records[run.begin].append_time_ms
+        return min((source.head_time() for source in self._sources if source.chunks), default=0)
+
     def accept(self, chunk: Chunk) -> None:
         """Take a chunk over.
 

@@ -43,6 +43,10 @@ class MetaError(ValueError):
     """A META record that cannot be understood (位点记录无法解析): written by other software."""
 
 
+class NewerMetaError(MetaError):
+    """A META value that a newer release wrote (更新版本的位点记录)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """How far one source topic is contained in the state of a partition."""
@@ -129,11 +133,13 @@ def decode(value: bytes) -> Meta:
     """Return the position written in a META record's value.
 
     Raises:
-        MetaError: the bytes are no META value of a version this software knows.
+        NewerMetaError: a newer release wrote it, with what this one would drop.
+        MetaError: the bytes are no META value at all.
     """
     try:
         document = json.loads(value)
         version = document["v"]
+        _refuse_newer(version)
         rebuild = document.get("rebuild")
         meta = Meta(
             unit=int(document["unit"]),
@@ -148,11 +154,21 @@ def decode(value: bytes) -> Meta:
             closed=document.get("closed", False) is True,
             shadow=document.get("shadow", False) is True,
         )
+    except NewerMetaError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MetaError(f"not a META value: {value[:80]!r} ({error}) (位点记录无法解析)") from error
     if version != meta.version:
-        raise MetaError(f"META version {version!r} is not {meta.version} (位点记录版本不支持)")
+        raise MetaError(f"META version {version!r} is not {meta.version} (位点记录版本不符)")
     return meta
+
+
+def _refuse_newer(version: object) -> None:
+    if isinstance(version, int) and version > _VERSION_CLOSED:
+        raise NewerMetaError(
+            f"META version {version} is of a newer release, this one knows {_VERSION_CLOSED} "
+            "(位点记录由更新的版本写入)"
+        )
 
 
 def _decode_rebuild(document: Any) -> Rebuild:

@@ -141,11 +141,17 @@ def _progress(partitions: list[tuple[int, PartitionHealth]]) -> Iterator[Metric]
     def gauge(name: str, text: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(name, text, labels=["partition"])
 
-    ready = gauge("stream_partition_ready", "1 while the partition is restored and open.")
+    ready = gauge(
+        "stream_partition_ready", "1 while the partition is restored and open; a shadow's never."
+    )
+    shadow = gauge(
+        "stream_partition_shadow", "1 while it is open to build the next version of the state."
+    )
     holding = gauge("stream_partition_holding", "1 while it waits for a rule bundle.")
     behind = gauge(
         "stream_lag_seconds", "Seconds the oldest known record that is not applied has waited."
     )
+    shadow_behind = gauge("stream_shadow_lag_seconds", "The same of a shadow, which may be behind.")
     waiting = gauge("stream_waiting_records", "Records fetched and not applied.")
     unit = gauge("stream_unit_number", "Number of the newest committed unit.")
     age = gauge(
@@ -157,11 +163,12 @@ def _progress(partitions: list[tuple[int, PartitionHealth]]) -> Iterator[Metric]
     )
     for number, partition in partitions:
         label = [str(number)]
-        ready.add_metric(label, float(partition.ready))
+        ready.add_metric(label, float(partition.ready and not partition.shadow))
+        shadow.add_metric(label, float(partition.ready and partition.shadow))
         holding.add_metric(label, float(partition.holding))
-        behind.add_metric(label, partition.behind_s)
+        (shadow_behind if partition.shadow else behind).add_metric(label, partition.behind_s)
         waiting.add_metric(label, partition.waiting_records)
         unit.add_metric(label, partition.unit)
         age.add_metric(label, max(0.0, now - partition.progress_at))
         stream_time.add_metric(label, partition.stream_time_ms / 1000)
-    yield from (ready, holding, behind, waiting, unit, age, stream_time)
+    yield from (ready, shadow, holding, behind, shadow_behind, waiting, unit, age, stream_time)

@@ -92,6 +92,7 @@ class Partition:
         # Spread over the partitions, else all of them would tick in the same instant for ever.
         self._next_tick = time.monotonic() + 1.0 + 0.2 * self.number
         self._open = True
+        self.health.shadow = self.bound.shadow
         self.health.ready = True
 
     def close(self) -> None:
@@ -154,6 +155,7 @@ class Partition:
             for end in delivery.ends:
                 self._merge.note_end(end)
                 self.health.ends[end.topic] = end.stable_end
+        self.health.oldest_ms = self._merge.oldest_ms
 
     def _may_work(self) -> bool:
         """Tell whether a unit has records: while the step holds, control records only."""
@@ -283,3 +285,4 @@ class Partition:
         self.health.unit = self._meta.unit
         self.health.stream_time_ms = self._meta.stream_time_ms
         self.health.applied = self._meta.applied
+        self.health.oldest_ms = self._merge.oldest_ms

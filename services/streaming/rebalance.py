@@ -19,6 +19,7 @@ from services.runtime.logging import get_logger
 from services.streaming.consumer import EngineConsumer
 from services.streaming.exits import ExitCode, die, die_of
 from services.streaming.health import EngineHealth
+from services.streaming.meta import NewerMetaError
 from services.streaming.partition_factory import PartitionFactory
 from services.streaming.roster import Roster
 
@@ -192,7 +193,9 @@ class Rebalance:
             took_s = round(loop.time() - started, 3)
             log.info("partitions_open", partitions=sorted(numbers), took_s=took_s)
         except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
-            die_of(error, ExitCode.RECOVERY_FAILED, "recovery")
+            newer = isinstance(error, NewerMetaError)
+            otherwise = ExitCode.STATE_VERSION if newer else ExitCode.RECOVERY_FAILED
+            die_of(error, otherwise, "recovery")
         finally:
             self._health.recovering = False
 

@@ -1,6 +1,6 @@
 """What changed in a worker since the last look: one log line a change, none an event.
 
-Pure: looked at once a second with the time as an argument. It also tells each partition's health
+Pure: looked at once a second with the times as arguments. It also tells each partition's health
 for how long its oldest known record has been waiting.
 """
 
@@ -46,12 +46,19 @@ class StateChanges:
         self._holding: set[int] = set()
         self._recovery_said: float | None = None
 
-    def look(self, health: EngineHealth, now: float) -> list[Change]:
-        """Return what has changed since the last look, in the order in which to say it."""
+    def look(self, health: EngineHealth, now: float, wall_ms: int) -> list[Change]:
+        """Return what has changed since the last look, in the order in which to say it.
+
+        ``now``: monotonic seconds; ``wall_ms``: milliseconds since 1970-01-01T00:00Z.
+        """
         partitions = dict(health.partitions)
         open_now = {number: p for number, p in partitions.items() if p.ready}
         for number, partition in open_now.items():
-            partition.behind_s = self._waited(number, partition, now)
+            behind_s = self._waited(number, partition, now)
+            if partition.oldest_ms:
+                # What is at hand tells since when it waits, across restarts of the worker too.
+                behind_s = max(behind_s, (wall_ms - partition.oldest_ms) / 1000)
+            partition.behind_s = 0.0 if partition.following else behind_s
         for gone in self._waiting.keys() - open_now.keys():
             del self._waiting[gone]
         # What was taken away is somebody else's to report.
@@ -102,11 +109,7 @@ class StateChanges:
             return sorted(number for number, p in partitions.items() if test(number, p))
 
         fallen = such(
-            lambda n, p: (
-                n not in self._behind
-                and not (p.holding or p.following)
-                and p.behind_s >= self._behind_s
-            )
+            lambda n, p: n not in self._behind and not p.holding and p.behind_s >= self._behind_s
         )
         caught = such(lambda n, p: n in self._behind and p.behind_s < 1.0)
         if fallen:

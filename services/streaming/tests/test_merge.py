@@ -264,3 +264,16 @@ def test_merge_in_any_interleaving_of_fetches_gives_one_order() -> None:
             released += names(taken)
         assert released == [f"{topics[rank]}{n}" for _, rank, n in expected], f"seed {seed}"
         assert merge.waiting == 0
+
+
+def test_merge_tells_since_when_its_next_record_waits_released_or_held() -> None:
+    """Operators see how old what is not applied is."""
+    merge = Merge(["a", "b"], Meta())
+    assert merge.oldest_ms == 0
+    merge.accept(chunk("a", 0, [30, 50]))
+    merge.accept(chunk("b", 0, [10]))
+    assert merge.oldest_ms == 10
+    merge.peek(1, PLENTY)
+    assert merge.oldest_ms == 10
+    merge.consume(1)
+    assert merge.oldest_ms == 30

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from services.streaming.meta import META_KEY, Applied, Meta, MetaError, decode, encode
+from services.streaming.meta import (
+    META_KEY,
+    Applied,
+    Meta,
+    MetaError,
+    NewerMetaError,
+    decode,
+    encode,
+)
 
 
 def test_meta_encoded_and_decoded_is_equal() -> None:
@@ -45,3 +53,9 @@ def test_meta_of_other_software_is_refused(value: bytes) -> None:
     """A position that cannot be understood must not be taken for offset 0."""
     with pytest.raises(MetaError):
         decode(value)
+
+
+def test_meta_of_a_newer_release_is_refused_as_such_whatever_else_it_holds() -> None:
+    """Who rolled back is told so, and not that something is broken."""
+    with pytest.raises(NewerMetaError, match="version 4 is of a newer release"):
+        decode(b'{"v":4}')

@@ -96,3 +96,15 @@ def test_state_of_a_worker_follows_its_life() -> None:
     states.append(health.state)
     assert states == ["starting", "recovering", "working", "rebalancing", "standby"]
     assert shown(health).get_sample_value("stream_worker_state", {"state": "standby"}) == 1
+
+
+def test_shadow_is_never_taken_for_the_owner_of_its_partitions() -> None:
+    """Else nobody would be called while the running version's workers are gone."""
+    health = working()
+    health.partitions[3].shadow = True
+    health.partitions[3].behind_s = 900.0
+    registry, one = shown(health), {"partition": "3"}
+    assert registry.get_sample_value("stream_partition_ready", one) == 0
+    assert registry.get_sample_value("stream_partition_shadow", one) == 1
+    assert registry.get_sample_value("stream_lag_seconds", one) is None
+    assert registry.get_sample_value("stream_shadow_lag_seconds", one) == 900

@@ -29,6 +29,7 @@ class WorkingSet:
         self.store = store
         self._records: dict[bytes, Message | None] = {}
         self._sizes: dict[bytes, int] = {}
+        self._size = 0  # their sum, carried along: a unit of one event must not add 4,000 numbers
         self._contributions: dict[bytes, Contribution] = {}
         self._dirty: set[bytes] = set()
         self._local = LocalChanges()
@@ -41,7 +42,7 @@ class WorkingSet:
             value = self.store.get(key)
             record = None if value is None else kind.FromString(value)
             self._records[key] = record
-            self._sizes[key] = 0 if value is None else len(value)
+            self._note_size(key, 0 if value is None else len(value))
             return record
 
     def change(self, key: bytes, kind: type[M]) -> M:
@@ -111,20 +112,21 @@ class WorkingSet:
             record = self._records[key]
             assert record is not None
             output[key] = encoded(record)
-            self._sizes[key] = len(output[key])
+            self._note_size(key, len(output[key]))
         self._dirty.clear()
         self._shrink()
         return output, self._local.take()
 
+    def _note_size(self, key: bytes, size: int) -> None:
+        self._size += size - self._sizes.get(key, 0)
+        self._sizes[key] = size
+
     def _shrink(self) -> None:
-        size = sum(self._sizes.values())
-        excess = len(self._records) - CACHE_RECORDS_MAX
-        for number, key in enumerate(list(self._records)):
-            if number >= excess and size <= CACHE_BYTES_MAX:
-                break
+        """Let the oldest go until what is left is within the bounds."""
+        while len(self._records) > CACHE_RECORDS_MAX or self._size > CACHE_BYTES_MAX:
+            key = next(iter(self._records))
             del self._records[key]
-            size -= self._sizes.pop(key, 0)
+            self._size -= self._sizes.pop(key, 0)
             self._contributions.pop(key, None)
-        excess = len(self._contributions) - CACHE_CONTRIBUTIONS_MAX
-        for key in list(self._contributions)[: max(0, excess)]:
-            del self._contributions[key]
+        while len(self._contributions) > CACHE_CONTRIBUTIONS_MAX:
+            del self._contributions[next(iter(self._contributions))]

@@ -25,6 +25,9 @@ log = get_logger(__name__)
 _LOCKED = ("lock hold by", "While lock file")
 """What RocksDB says of a directory that this process, or another one, has open."""
 _DAMAGE = ("Corruption", "IO error: No such file")
+_DISK = "IO error"
+"""How RocksDB's message begins when the disk failed, is full or has no descriptor left, and the
+files are not to blame, unless it begins as one of ``_DAMAGE``."""
 
 
 class StoreLockedError(Exception):
@@ -65,6 +68,7 @@ class LocalDatabase:
 
         Raises:
             StoreLockedError: another process has it open.
+            StoreFailedError: the disk failed or is full; what is there is kept.
         """
         self.path = path
         self._options = options
@@ -177,13 +181,20 @@ class LocalDatabase:
         try:
             return Rdict(str(self.path), options=self._options.rocksdb)
         except Exception as error:
-            if any(held in str(error) for held in _LOCKED):
+            said = str(error)
+            if any(held in said for held in _LOCKED):
                 raise StoreLockedError(f"{self.path} is open in another process") from error
-            reason = f"unreadable: {error}"
-            log.warning("local_store_wiped", path=str(self.path), reason=reason)
+            if said.startswith(_DISK) and not said.startswith(_DAMAGE):
+                raise StoreFailedError(
+                    f"local store {self.path} cannot be opened: {said}"
+                ) from error
+            log.warning("local_store_wiped", path=str(self.path), reason=f"unreadable: {said}")
         shutil.rmtree(self.path)
         self.path.mkdir(parents=True)
-        return Rdict(str(self.path), options=self._options.rocksdb)
+        try:
+            return Rdict(str(self.path), options=self._options.rocksdb)
+        except Exception as error:
+            raise StoreFailedError(f"local store {self.path} cannot be made: {error}") from error
 
 
 def _seek_last(cursor: RdictIter, prefix: bytes, start: bytes | None) -> None:

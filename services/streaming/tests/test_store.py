@@ -1,6 +1,8 @@
 """The local store: one WriteBatch a unit, and reads that see what the unit staged."""
 
 import random
+import resource
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
@@ -183,6 +185,28 @@ def test_disk_that_fails_is_told_from_a_wrong_argument(
             store.apply(prepared, Position(1, 0))
     assert failure.value.code == ExitCode.LOCAL_DISK_FAILED
     assert store.position == Position()
+    store.close()
+
+
+def test_store_that_cannot_be_opened_on_a_full_disk_is_kept(
+    tmp_path: Path, options: StoreOptions
+) -> None:
+    """Its files are whole: thrown away, they would be hours of recovery, on the same full disk."""
+    path = tmp_path / "p"
+    store = PartitionStore(path, options, "a/0")
+    store.apply(store.prepare([(b"k", b"v")], lambda *_: ()), Position(1, 0))
+    store.close()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    asked = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, unlimited[1]))
+        with pytest.raises(StoreFailedError, match="cannot be opened"):
+            PartitionStore(path, options, "a/0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        signal.signal(signal.SIGXFSZ, asked)
+    store = PartitionStore(path, options, "a/0")
+    assert (store.get(b"k"), store.position) == (b"v", Position(1, 0))
     store.close()
 
 

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 
 from integration_tests.streaming.harness import Stream, Worker, make_stream
+from services.runtime.testing import NoText
 from services.streaming.exits import ExitCode
 
 POISON = -1
@@ -60,6 +62,23 @@ def test_record_that_ends_the_process_is_put_aside_at_its_third_death(
     assert value == b"%d" % POISON
     assert name.startswith(f"{stream.events[1]}|4|".encode())
     stream.judge()
+
+
+def test_record_with_a_header_name_that_is_no_text_stops_nobody(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """The broker takes any bytes for a name; the record is judged like any other."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    stream.send(EVENTS)
+    with KafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
+        header = (NoText("name"), b"value")
+        sent = producer.send(stream.events[1], b"1", b"key-1", headers=[header], partition=4)
+        sent.get(timeout=30)
+    stream.send(EVENTS)
+    with stream.worker("only"):
+        stream.wait_for_entries(2 * EVENTS + 1)
+    assert len({entry.key for entry in stream.entries()}) == 2 * EVENTS + 1
+    assert dead_letters(stream) == []
 
 
 def test_two_poisons_of_one_worker_are_both_put_aside(

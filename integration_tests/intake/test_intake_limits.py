@@ -6,18 +6,22 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+from kafka import KafkaProducer
 from market_supervision.inspections.v1.inspections_intake_service_pb2 import StreamSubmitRequest
 
 from integration_tests.intake.support import (
     IntakeInstance,
     batch,
     batch_request,
+    canonical,
     inspection,
     read_log,
     running,
     stream,
     submit_all,
 )
+from services.contracts import topics
+from services.runtime.testing import NoText
 
 ROOM = 100
 
@@ -50,6 +54,24 @@ def test_full_buffer_refuses_what_does_not_fit_before_anything_of_it_is_sent(
         assert len(read_log(broker)) == ROOM
         rest = submit_all(one, events[ROOM:])
     assert [each.HasField("receipt") for each in rest] == [True] * ROOM + [False] * ROOM
+
+
+def test_record_with_a_header_name_that_is_no_text_does_not_keep_the_intake_from_its_topic(
+    broker: str, run_directory: Path
+) -> None:
+    """Somebody wrote it past the intakes; it is in the index as any other."""
+    event = inspection(1)
+    key = event.envelope.entity_key
+    with KafkaProducer(bootstrap_servers=broker) as producer:
+        producer.send(
+            topics.name("inspections.v1"),
+            key=f"{key.scheme}:{key.value}".encode(),
+            value=canonical(event),
+            headers=[(NoText("name"), b"value")],
+        ).get(timeout=20)
+    with running(IntakeInstance("one", run_directory)) as one:
+        outcomes = submit_all(one, [inspection(2), inspection(3)])
+    assert all(outcome.HasField("receipt") for outcome in outcomes)
 
 
 def test_stream_answers_every_event_by_its_sequence_and_goes_on_after_a_bad_one(

@@ -31,6 +31,7 @@ from services.intake.servicer import IntakeServicer
 from services.intake.tail import Reading, ReplayReader, TopicTail, TopicTruncatedError
 from services.runtime.clock import now_ms
 from services.runtime.grpc_server import GrpcServer
+from services.runtime.header_names import read_any_header_name
 from services.runtime.logging import configure_logging, get_logger
 from services.runtime.monitor import Condition, start_monitor
 from services.runtime.settings import (
@@ -74,6 +75,7 @@ def main(name: str, descriptor: ServiceDescriptor, register: Register, messages:
     try:
         settings = load_settings(IntakeSettings, name)
         configure_logging(name, settings.log)
+        read_any_header_name()
         asyncio.run(_serve(FAMILY_BY_NAME[name], settings, descriptor, register, messages))
     except (ConfigurationError, DataFileError, IndexLockedError, TopicMissingError) as error:
         sys.stderr.write(f"{name}: {error}\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.profiles import service
 from services.profiles.settings import ProfilesSettings
+from services.runtime.header_names import read_any_header_name
 from services.runtime.heap import settle_heap
 from services.runtime.logging import configure_logging
 from services.runtime.settings import ConfigurationError, load_settings
@@ -29,6 +30,7 @@ def main() -> int:
             server = settings.server.model_copy(update={"ready_file": arguments.ready_file})
             settings = settings.model_copy(update={"server": server})
         configure_logging("profiles", settings.log)
+        read_any_header_name()
         settle_heap()
         asyncio.run(_run(settings))
     except (ConfigurationError, TopicMissingError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from services.projection import service
 from services.projection.settings import ProjectionSettings
 from services.readmodel.errors import UnsafeRedisError
+from services.runtime.header_names import read_any_header_name
 from services.runtime.heap import settle_heap
 from services.runtime.logging import configure_logging
 from services.runtime.settings import ConfigurationError, load_settings
@@ -31,6 +32,7 @@ def main() -> int:
         if arguments.ready_file is not None:
             settings = settings.model_copy(update={"ready_file": arguments.ready_file})
         configure_logging("projection", settings.log)
+        read_any_header_name()
         settle_heap()
         asyncio.run(_run(settings))
     except (ConfigurationError, TopicMissingError, UnsafeRedisError) as error:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import faust
 
 from services.runtime.clock import now_ms
+from services.runtime.header_names import read_any_header_name
 from services.runtime.heap import settle_heap
 from services.runtime.logging import get_logger
 from services.streaming import guards
@@ -215,6 +216,7 @@ def run_worker(engine: Engine) -> NoReturn:
         )
     except EngineError as error:
         die_of(error, error.code, "start")
+    read_any_header_name()
     settle_heap()
     engine.prepare_directory()
     log.info("worker_started", data_dir=str(engine.data_dir), topics=len(engine.topics.all))

@@ -42,6 +42,8 @@ SOURCES: Mapping[str, str] = {
     "aiokafka.producer.producer:AIOKafkaProducer.send_batch": "bf42b0f0c5c0646d",
     "aiokafka.producer.sender:AddPartitionsToTxnHandler.handle_response": "67266db24da2dfaf",
     "aiokafka.protocol.fetch:FetchRequest": "ef21d383f1372a25",
+    "aiokafka.record.default_records:_DefaultRecordBatchPy._maybe_uncompress": "c9d0dc2bed50cc86",
+    "aiokafka.record.default_records:_DefaultRecordBatchPy._read_msg": "0997ab7a58505c93",
     "faust.app.base:App._on_partitions_assigned": "de932b7927db85b3",
     "faust.app.base:App._on_partitions_revoked": "d5c895bbe57dc73a",
     "faust.channels:Channel.queue.fget": "549dd774f3e314a7",

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 
 from services.cli.exit_codes import ExitCode
 from services.cli.output import fail
+from services.runtime.kafka_topics import TooFewBrokersError
 from services.streaming.meta import MetaError
 
 _CODES = {
@@ -32,6 +33,8 @@ def reported() -> Iterator[None]:
     except KafkaError as error:
         message = f"the broker cannot be used (消息系统不可用): {type(error).__name__}: {error}"
         fail(message, ExitCode.UNREACHABLE)
+    except TooFewBrokersError as error:
+        fail(str(error), ExitCode.USAGE)
     except MetaError as error:
         fail(str(error), ExitCode.FAILED)
 

@@ -23,7 +23,7 @@ from services.contracts import topics
 from services.contracts.families import SOURCE_TOPICS
 from services.contracts.topics import CATALOGUE, PARTITIONS
 from services.lifecycle.settings import app_id_of
-from services.runtime.kafka_topics import ensure_topics
+from services.runtime.kafka_topics import durability_of, ensure_topics
 
 COLUMNS = ("partition", "state", "applied", "of", "percent", "withheld", "differing")
 DELETION_SECONDS_MAX = 60.0
@@ -122,14 +122,13 @@ def _refuse_lost_beginnings(bootstrap_servers: str) -> int:
 
 
 def _make_anew(bootstrap_servers: str) -> None:
-    """Delete the state topic and create it as the catalogue says, as replicated as the timeline.
+    """Delete the state topic and create it as the catalogue says, as durable as the timeline.
 
     Killed in between, the same command again creates it.
     """
     name = topics.name(STATE_TOPIC)
     with admin_client(bootstrap_servers) as admin:
-        (described,) = admin.describe_topics([topics.name("timeline.v1")])
-        replication = len(described["partitions"][0]["replica_nodes"])
+        durability = durability_of(admin, topics.name("timeline.v1"))
         if name in admin.list_topics():
             admin.delete_topics([name])
     deadline = time.monotonic() + DELETION_SECONDS_MAX
@@ -140,7 +139,7 @@ def _make_anew(bootstrap_servers: str) -> None:
             if gone and ensure_topics(
                 bootstrap_servers,
                 catalogue=[CATALOGUE[STATE_TOPIC]],
-                replication_factor=replication,
+                durability=durability,
             ):
                 return
         except TopicAlreadyExistsError:

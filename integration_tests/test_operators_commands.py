@@ -30,6 +30,7 @@ from services.local.run_directory import owned_run_directory
 from services.local.system import INTAKES, LocalSystem
 from services.local.waiting import poll_until
 
+NOT_USABLE_AS_ASKED = 2
 NOT_AS_IT_SHOULD_BE = 7
 SOURCES = 5
 
@@ -99,6 +100,29 @@ def test_topics_are_compared_with_the_catalogue_and_created_only_when_asked(
     assert [row["topic"] for row in rows if row["differs"]] == ["alerts.v1"]
     assert by_name["complaints.v1"]["offsets"] == 1
     assert by_name["complaints.v1"]["bytes"] > 500
+
+
+def test_topics_less_durable_than_asked_for_are_named(
+    kafka_bootstrap: str,
+    system: LocalSystem,  # noqa: ARG001  it isolates the names
+) -> None:
+    """One broker cannot give three replicas: nothing is made with fewer, nor taken for enough."""
+    durable = ("--replication-factor", "3", "--min-insync-replicas", "2")
+    code, _, said = msctl(kafka_bootstrap, "topics", "--create", *durable)
+    assert code == NOT_USABLE_AS_ASKED
+    assert "3 replicas need as many brokers, the cluster has 1; nothing was created" in said
+    assert "集群节点数少于副本数" in said
+    assert not any(row["partitions"] for row in msctl(kafka_bootstrap, "topics")[1])
+
+    assert msctl(kafka_bootstrap, "topics", "--create", "--replication-factor", "1")[0] == 0
+    code, rows, said = msctl(kafka_bootstrap, "topics", *durable)
+    assert code == NOT_AS_IT_SHOULD_BE
+    assert f"{len(TOPICS)} of {len(TOPICS)} topics" in said
+    assert {row["differs"] for row in rows} == {
+        "replicas is 1, less than 3; min.insync.replicas is 1, less than 2"
+    }
+    code, _, said = msctl(kafka_bootstrap, "topics")
+    assert (code, said) == (0, ""), "one broker has no others that could hold the topics"
 
 
 def test_topic_that_is_missing_is_never_taken_for_a_stream_in_order(

@@ -13,7 +13,13 @@ from services.cli.output import JsonOption, Output, OutputOption, fail, note, pr
 from services.cli.positions import REQUEST_TIMEOUT_MS, committed_reader, existing
 from services.contracts import topics
 from services.contracts.topics import TOPICS
-from services.runtime.kafka_topics import TopicMismatchError, differences, ensure_topics
+from services.runtime.durability import BROKERS_DEFAULT, Durability
+from services.runtime.kafka_topics import (
+    TopicMismatchError,
+    differences,
+    ensure_topics,
+    on_one_broker,
+)
 
 COLUMNS = ("topic", "partitions", "replicas", "offsets", "bytes", "cleanup", "differs", "about")
 
@@ -23,6 +29,16 @@ def show_topics(
     create: Annotated[
         bool, typer.Option("--create", help="Create what is missing first. 先创建缺失的主题")
     ] = False,
+    replication_factor: Annotated[
+        int | None,
+        typer.Option(help="Brokers that must hold every topic, at least. 副本数下限"),
+    ] = None,
+    min_insync_replicas: Annotated[
+        int | None,
+        typer.Option(
+            help="Replicas that must have a record before it is acknowledged. 最少同步副本数"
+        ),
+    ] = None,
     output: OutputOption = Output.TABLE,
     as_json: JsonOption = False,
     endpoint: EndpointOption = None,
@@ -32,17 +48,30 @@ def show_topics(
     `offsets` is the distance from the first to the last offset: of a compacted topic fewer records
     are left, and transaction markers count. `bytes` is what all replicas take on the brokers'
     disks. `differs` names what is not as the catalogue says. Nothing is changed without --create;
-    partition counts and settings of topics that exist are never changed.
+    partition counts, replicas and settings of topics that exist are never changed.
 
-    Exit codes: 0 all as the catalogue says, 7 something is missing or differs, 3 no broker.
+    With --replication-factor, topics are created with so many replicas, and one that has fewer
+    differs; with --min-insync-replicas the same holds for the topics' `min.insync.replicas`.
+    Without them it is the broker's default, and a warning if topics stand on one broker of many.
+
+    Exit codes: 0 all as it should be, 7 something is missing or differs, 3 no broker, 2 options
+    that cannot be used, or fewer brokers than replicas: then nothing was created.
     """
+    durability = _durability(replication_factor, min_insync_replicas)
     bootstrap_servers = address("kafka", endpoint)
     with reported():
         if create:
-            _create(bootstrap_servers)
-        wrong = differences(bootstrap_servers)
+            _create(bootstrap_servers, durability)
+        wrong = differences(bootstrap_servers, durability=durability)
         rows = _rows(bootstrap_servers, wrong)
+        alone = on_one_broker(bootstrap_servers) if durability == BROKERS_DEFAULT else []
     print_records(rows, COLUMNS, Output.JSON if as_json else output, title="topics (主题)")
+    if alone:
+        note(
+            f"warning: {len(alone)} of {len(TOPICS)} topics stand on one broker and are lost with "
+            "its disk, though the cluster has others; see --replication-factor "
+            f"(警告：有主题仅有一个副本，磁盘损坏即丢失): {', '.join(alone)}"
+        )
     if wrong:
         message = (
             f"{len(wrong)} of {len(TOPICS)} topics are missing or differ from the catalogue "
@@ -51,9 +80,16 @@ def show_topics(
         fail(message, ExitCode.DIFFERS)
 
 
-def _create(bootstrap_servers: str) -> None:
+def _durability(replicas: int | None, in_sync_min: int | None) -> Durability:
     try:
-        created = ensure_topics(bootstrap_servers)
+        return Durability(replicas, in_sync_min)
+    except ValueError as error:
+        fail(str(error), ExitCode.USAGE)
+
+
+def _create(bootstrap_servers: str, durability: Durability) -> None:
+    try:
+        created = ensure_topics(bootstrap_servers, durability=durability)
     except TopicMismatchError:
         created = []  # told in the table
     note(f"created (已创建): {', '.join(created) or '-'}")

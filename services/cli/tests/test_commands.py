@@ -14,7 +14,7 @@ from market_supervision.alerts.v1.alert_pb2 import (
 from rich.console import Console
 from typer.testing import CliRunner
 
-from services.cli import addresses, import_progress
+from services.cli import addresses, import_progress, topics_command
 from services.cli.alerts_command import alert_filter
 from services.cli.exit_codes import ExitCode
 from services.cli.import_progress import plain_line
@@ -96,6 +96,8 @@ def test_addresses_come_from_the_environment_and_single_ones_are_replaced(
         ["alerts", "list", "--severity", "pink"],
         ["dead-letters", "show", "seven"],
         ["topics", "--endpoint", "kafka"],
+        ["topics", "--replication-factor", "0"],
+        ["topics", "--create", "--replication-factor", "2", "--min-insync-replicas", "3"],
         ["rules", "publish", "--config", "/nowhere", "--endpoint", "kafka=127.0.0.1:1"],
     ],
 )
@@ -109,6 +111,22 @@ def test_command_that_cannot_be_ends_with_usage_and_says_so_in_both_languages(
     assert ended.exit_code == ExitCode.USAGE
     assert ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_topics_on_one_broker_of_many_are_warned_of_and_the_code_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who asks for no number of replicas is told what it means; who asks is answered with that."""
+    monkeypatch.setattr(topics_command, "differences", lambda *_, **__: {})
+    monkeypatch.setattr(topics_command, "_rows", lambda *_: [])
+    monkeypatch.setattr(topics_command, "on_one_broker", lambda _: ["alerts.v1", "links.v1"])
+    arguments = ["topics", "--endpoint", "kafka=127.0.0.1:1"]
+    ended = run(app, arguments)
+    assert ended.exit_code == ExitCode.OK
+    assert "warning: 2 of 13 topics stand on one broker" in ended.stderr
+    assert "警告" in ended.stderr
+    assert "alerts.v1, links.v1" in ended.stderr
+    assert run(app, [*arguments, "--replication-factor", "1"]).stderr == ""
 
 
 def test_plain_progress_line_tells_rate_time_left_and_counts() -> None:

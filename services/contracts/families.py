@@ -8,7 +8,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
-from google.protobuf.message import Message
 from market_supervision.complaints.v1.complaints_events_pb2 import ComplaintEvent
 from market_supervision.inspections.v1.inspections_events_pb2 import InspectionEvent
 from market_supervision.penalties.v1.penalties_events_pb2 import PenaltyEvent
@@ -60,15 +59,6 @@ class Family:
 def arm_of(event: FamilyEvent) -> str | None:
     """Return the arm the event carries; None for a withdrawn or moved record without a body."""
     return event.WhichOneof(BODY_ONEOF)
-
-
-def body_of(event: FamilyEvent) -> Message | None:
-    """Return the body the event carries, None when it has none."""
-    arm = arm_of(event)
-    if arm is None:
-        return None
-    body: Message = getattr(event, arm)
-    return body
 
 
 FAMILIES: tuple[Family, ...] = (

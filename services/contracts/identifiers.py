@@ -18,8 +18,6 @@ USCC = "uscc"
 """Scheme of the unified social credit code (统一社会信用代码, GB 32100)."""
 REGNO = "regno"
 """Scheme of the 15-digit registration number used before the code (注册号)."""
-UNRESOLVED = "unresolved"
-"""Scheme of an operator whose key is not known; the value is the matter id (未明主体)."""
 
 RESOURCE_PREFIX = "entities/"
 

@@ -193,9 +193,6 @@ class TopicTail:
         self._waiting.clear()
 
 
-KeyAndValue = tuple[bytes | None, bytes | None]
-
-
 class ReplayReader:
     """A reader that keeps nothing between runs: the topic is read from its beginning each time."""
 

@@ -2,7 +2,6 @@
 
 from services.streaming.interface import Headers, SideRecord, SourceRecord
 
-HEADER_PREFIX = "dlq-"
 LETTER_BYTES_MAX = 1_500_000
 """Largest value of a dead letter; a larger one is cut. A source record is at most 1 MiB, but a
 batch that another producer compressed may hold more."""

@@ -39,7 +39,6 @@ from market_supervision.common.v1 import error_reason_pb2 as reasons
 ERROR_DOMAIN = "market-supervision"
 REASON_PREFIX = "ERROR_REASON_"
 LOCALE_ZH = "zh-CN"
-LOCALE_EN = "en-US"
 RETRY_DELAY_SECONDS = 1.0
 VIOLATIONS_MAX = 10
 """Violations told at once: details travel as metadata, of which clients take 8 KB by default."""

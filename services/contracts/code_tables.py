@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from market_supervision.common.v1.envelope_pb2 import CodedValue
-from pydantic import field_validator
 
 from services.contracts.data_files import (
     CONFIG_ROOT,
@@ -24,6 +23,7 @@ from services.contracts.data_files import (
     read_yaml,
 )
 from services.contracts.labels import Label
+from services.contracts.regular_expressions import RegularExpression
 
 CODE_TABLES_FOLDER = CONFIG_ROOT / "code_tables"
 CATALOGUE_NAME = "tables.yaml"
@@ -65,19 +65,9 @@ class TableDescription(Row):
     label: BilingualText
     rows: NonEmpty
     """File with the rows, beside the catalogue."""
-    pattern: NonEmpty
+    pattern: RegularExpression
     """Regular expression that every code matches as a whole."""
     source: NonEmpty
-
-    @field_validator("pattern")
-    @classmethod
-    def _pattern_compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            message = f"not a regular expression: {error}"
-            raise ValueError(message) from error
-        return value
 
 
 class ForeignSystem(Row):

@@ -26,15 +26,6 @@ def bundle() -> CompiledBundle:
     return configured_bundle()
 
 
-def open_episodes(view: MadeView) -> set[tuple[str, str]]:
-    """(rule id, episode) of every open thread."""
-    return {
-        (thread.alert.rule.rule_id, thread.alert.episode_key)
-        for thread in view.threads.values()
-        if thread.alert.state == alert_pb2.ALERT_STATE_OPEN
-    }
-
-
 def complaint(day: date, number: int = 1) -> MadeFact:
     """A complaint of a day."""
     return MadeFact("complaints.complaint_received", day_of(day), f"c12315/{day}-{number}")
@@ -111,7 +102,7 @@ def test_open_alerts_follow_from_the_facts_not_from_their_order(
                 expected.add(("R01-complaint-burst", f"month:{on:%Y-%m}"))
         elif features.penalties_same_violation_365d >= 2:
             expected.add(("R04-repeat-violator", f"year:{on:%Y}"))
-    assert open_episodes(view) == expected
+    assert view.open_episodes() == expected
 
 
 def inspection(day: date, result: str, place_type: str = "school_canteen") -> MadeFact:

@@ -200,6 +200,14 @@ class MadeView:
             and thread.alert.matter_id == matter_id
         )
 
+    def open_episodes(self) -> set[tuple[str, str]]:
+        """(rule id, episode) of every open thread."""
+        return {
+            (thread.alert.rule.rule_id, thread.alert.episode_key)
+            for thread in self.threads.values()
+            if thread.alert.state == alert_pb2.ALERT_STATE_OPEN
+        }
+
     def apply(self, changes: list[ThreadChange]) -> list[alert_pb2.AlertRecord]:
         """Keep changed threads as the stream would, and return what it would publish."""
         for change in changes:

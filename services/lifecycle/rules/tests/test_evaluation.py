@@ -26,15 +26,6 @@ def complaint(day: date, number: int = 0) -> MadeFact:
     return MadeFact("complaints.complaint_received", day_of(day), f"c/{day}-{number}")
 
 
-def open_episodes(view: MadeView) -> set[tuple[str, str]]:
-    """(rule id, episode) of every open thread."""
-    return {
-        (thread.alert.rule.rule_id, thread.alert.episode_key)
-        for thread in view.threads.values()
-        if thread.alert.state == alert_pb2.ALERT_STATE_OPEN
-    }
-
-
 def test_replay_gives_the_same_records() -> None:
     """The same events give the same record ids, byte for byte."""
 
@@ -138,11 +129,11 @@ def test_clearing_reaches_alerts_beyond_those_the_entity_lists() -> None:
     for fact in facts:
         view.facts.append(fact)
         view.apply(evaluate(bundle, view, changed(fact)))
-    assert len(open_episodes(view)) == 20
+    assert len(view.open_episodes()) == 20
     # Sorted by episode, the newest month is not among the 16 listed.
     view.apply(evaluate(bundle, view, view.take_back(facts[0])))
-    assert ("R90-made-up", "month:2026-03") not in open_episodes(view)
-    assert len(open_episodes(view)) == 19
+    assert ("R90-made-up", "month:2026-03") not in view.open_episodes()
+    assert len(view.open_episodes()) == 19
 
 
 def test_thread_with_more_days_than_it_remembers_is_not_cleared_too_early() -> None:

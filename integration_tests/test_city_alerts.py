@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from market_supervision.alerts.v1.alert_pb2 import ALERT_STATE_OPEN, Alert
 
-from integration_tests.system.support import alert_records, publish_rules, wait_folded
+from integration_tests.system.support import ALL_DAYS, alert_records, publish_rules, wait_folded
 from services.importing import outcomes
 from services.importing.delivery import Delivery
 from services.importing.endpoints import Endpoints
@@ -35,7 +35,7 @@ def system(
 ) -> Iterator[LocalSystem]:
     """The intakes and a stream worker, with rules that look at all of the past."""
     prefix = fresh_topics()
-    publish_rules(kafka_bootstrap, max_age_days=36_500)
+    publish_rules(kafka_bootstrap, max_age_days=ALL_DAYS)
     directory = run_directory / "city"
     with owned_run_directory(directory):
         system = LocalSystem(directory, kafka_bootstrap, redis_url, prefix)

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from market_supervision.alerts.v1.alert_pb2 import SEVERITY_ORANGE
 
-from integration_tests.system.support import alert_records, publish_rules, submit, wait_folded
+from integration_tests.system.support import (
+    ALL_DAYS,
+    alert_records,
+    publish_rules,
+    submit,
+    wait_folded,
+)
 from services.contracts.examples import load_example
 from services.contracts.families import FAMILIES
 from services.local.run_directory import owned_run_directory
@@ -28,7 +34,7 @@ def reader(
 ) -> Iterator[Path]:
     """The folder of somebody who reads the pages while a system with open alerts is up."""
     prefix = fresh_topics()
-    publish_rules(kafka_bootstrap, max_age_days=36_500)
+    publish_rules(kafka_bootstrap, max_age_days=ALL_DAYS)
     folder = run_directory / "reader"
     with owned_run_directory(folder / ".run"):
         often = {CHECKPOINT_VARIABLE: "1"}

@@ -16,6 +16,7 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from integration_tests.system.support import (
+    ALL_DAYS,
     publish_rules,
     submit,
     view_digest,
@@ -162,7 +163,7 @@ def test_lag_and_digest_follow_what_the_workers_have_committed(
 ) -> None:
     """Nothing is behind; then the worker is gone, and exactly what came since is."""
     assert msctl(kafka_bootstrap, "topics", "--create")[0] == 0
-    publish_rules(kafka_bootstrap, max_age_days=36_500)
+    publish_rules(kafka_bootstrap, max_age_days=ALL_DAYS)
     system.start("lifecycle-0", *INTAKES)
     addresses = system.wait_serving(INTAKES)
     submit(

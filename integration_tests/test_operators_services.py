@@ -12,7 +12,7 @@ from market_supervision.alerts.v1 import alert_service_pb2 as alerts
 from market_supervision.alerts.v1.alert_service_pb2_grpc import AlertServiceStub
 
 from integration_tests.system.monitoring import Monitor
-from integration_tests.system.support import publish_rules, submit, wait_folded
+from integration_tests.system.support import ALL_DAYS, publish_rules, submit, wait_folded
 from services.contracts import topics
 from services.contracts.examples import load_example
 from services.contracts.families import FAMILIES
@@ -42,7 +42,7 @@ def system(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(TOPIC_PREFIX_VARIABLE, prefix)
         ensure_topics(kafka_bootstrap)
-        publish_rules(kafka_bootstrap, max_age_days=36_500)
+        publish_rules(kafka_bootstrap, max_age_days=ALL_DAYS)
         with owned_run_directory(run_directory / "run"):
             made = LocalSystem(run_directory / "run", kafka_bootstrap, own_redis.url, prefix)
             try:

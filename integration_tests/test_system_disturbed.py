@@ -36,6 +36,7 @@ from integration_tests.system.city_log import (
     make_time_lapse_topics,
 )
 from integration_tests.system.support import (
+    ALL_DAYS,
     Outcome,
     alert_records,
     outcome,
@@ -53,7 +54,6 @@ from services.synthetic.expectations import AlertEnd
 ENTITIES = 130
 KILLS = 3
 SEED = 7
-ALL_DAYS = 36_500
 SESSION_SECONDS = "6"
 
 

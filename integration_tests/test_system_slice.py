@@ -11,6 +11,7 @@ from market_supervision.profiles.v1 import entity_profile_service_pb2 as profile
 from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import EntityProfileServiceStub
 
 from integration_tests.system.support import (
+    ALL_DAYS,
     accounted,
     alert_records,
     publish_rules,
@@ -33,7 +34,7 @@ def system(
 ) -> Iterator[LocalSystem]:
     """A whole system on topics of its own, with rules that look at all of the past."""
     prefix = fresh_topics()
-    publish_rules(kafka_bootstrap, max_age_days=36_500)
+    publish_rules(kafka_bootstrap, max_age_days=ALL_DAYS)
     directory = run_directory / "system"
     with owned_run_directory(directory):
         system = LocalSystem(directory, kafka_bootstrap, redis_url, prefix)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +15,13 @@ import grpc
 import stdnum.cn.uscc
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kafka import KafkaConsumer, TopicPartition
 from market_supervision.inspections.v1 import inspections_intake_service_pb2 as inspections
 from market_supervision.inspections.v1.inspections_events_pb2 import InspectionEvent
 from market_supervision.intake.v1.intake_pb2 import SubmissionOutcome
 
 from services.contracts import topics
+from services.local.health import answers_serving
 from services.local.process import ManagedProcess
 from services.local.waiting import poll_until
 
@@ -101,12 +101,7 @@ class IntakeInstance:
         if not self.ready_file.exists():
             return False
         self.address = f"127.0.0.1:{json.loads(self.ready_file.read_text())['port']}"
-        with grpc.insecure_channel(self.address) as channel, suppress(grpc.RpcError):
-            answer = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=2
-            )
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-        return False
+        return answers_serving(self.address)
 
 
 @contextmanager

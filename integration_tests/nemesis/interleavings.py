@@ -14,10 +14,10 @@ from kafka import KafkaProducer
 
 from integration_tests.nemesis.plan import Result, Setting
 from integration_tests.nemesis.settled import settled
-from integration_tests.nemesis.stage import ALL_DAYS, delete_topics
+from integration_tests.nemesis.stage import delete_topics
 from integration_tests.nemesis.submissions import draw_submissions, entities_of
 from integration_tests.system.city_log import Intake
-from integration_tests.system.support import Raw, publish_rules, read_topic, wait_applied
+from integration_tests.system.support import ALL_DAYS, Raw, publish_rules, read_topic, wait_applied
 from services.contracts import topics
 from services.contracts.families import FAMILY_BY_NAME
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE, TimestampType

@@ -19,16 +19,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 from redis import Redis
 
-from integration_tests.system.support import publish_rules
+from integration_tests.system.support import ALL_DAYS, publish_rules
 from services.contracts import topics
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.local.errors import ChildFailedError
+from services.local.health import answers_serving
 from services.local.kafka import LocalKafka
 from services.local.kafka_cluster import LocalKafkaCluster
 from services.local.redis import LocalRedis
@@ -38,7 +37,6 @@ from services.local.waiting import poll_until
 from services.runtime.kafka_topics import ensure_topics
 
 KEEPER_SECONDS = 0.1
-ALL_DAYS = 36_500
 SESSION_SECONDS = "6"
 """The shortest a broker allows: a dead or stopped worker is replaced so much the sooner."""
 CHECKPOINT_SECONDS = "1"
@@ -255,17 +253,6 @@ class Stage:
     def delete_store(self, name: str) -> None:
         """Delete what a service that is down keeps on disk."""
         shutil.rmtree(self.directory / "data" / name, ignore_errors=True)
-
-
-def answers_serving(address: str) -> bool:
-    """Return whether a gRPC service there says that it serves."""
-    with grpc.insecure_channel(address) as channel:
-        try:
-            check = health_pb2_grpc.HealthStub(channel).Check
-            answer = check(health_pb2.HealthCheckRequest(), timeout=2)
-        except grpc.RpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def delete_topics(bootstrap: str) -> None:

@@ -14,16 +14,16 @@ from integration_tests.judge.evidence import Evidence
 from integration_tests.judge.judgement import judge
 from integration_tests.judge.raw_log import CONTROL, EVENT_TOPICS, read_log
 from integration_tests.judge.verdict import Verdict
-from integration_tests.nemesis.stage import StagedSystem, answers_serving
+from integration_tests.nemesis.stage import StagedSystem
 from integration_tests.planted_bugs.facts import Log
-from integration_tests.system.support import publish_rules
+from integration_tests.system.support import ALL_DAYS, publish_rules
+from services.local.health import answers_serving
 from services.local.run_directory import owned_run_directory
 from services.local.waiting import poll_until
 from services.runtime.kafka_topics import ensure_topics
 
 WAIT_SECONDS = 150.0
 STRIKE_SECONDS = 8.0
-ALL_DAYS = 36_500
 
 
 @dataclass

@@ -12,12 +12,11 @@ from market_supervision.profiles.v1 import entity_profile_service_pb2 as profile
 from market_supervision.profiles.v1.entity_profile_service_pb2_grpc import EntityProfileServiceStub
 
 from integration_tests.system.city_log import Feed, Written, make_time_lapse_topics
-from integration_tests.system.support import publish_rules
+from integration_tests.system.support import ALL_DAYS, publish_rules
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.local.run_directory import owned_run_directory
 from services.local.system import LocalSystem
 
-ALL_DAYS = 36_500
 SESSION_SECONDS = "6"
 
 

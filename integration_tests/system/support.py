@@ -37,9 +37,13 @@ from services.contracts.families import FAMILIES, SOURCE_TOPICS, FamilyEvent, fa
 from services.contracts.state_keys import StateKind
 from services.control.publishing import publish
 from services.lifecycle.digest import ViewDigest, digest_records
+from services.lifecycle.rules.rows import MAX_AGE_DAYS_MAX
 from services.local.waiting import poll_until
 from services.streaming.meta import META_KEY
 from services.streaming.meta import decode as decode_meta
+
+ALL_DAYS = MAX_AGE_DAYS_MAX
+"""For rules that are to look back as far as any log goes, whatever day it is."""
 
 STATE_MESSAGES: dict[StateKind, Any] = {
     StateKind.ENTITY: state_pb2.EntityState,

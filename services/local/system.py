@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from services.contracts.families import FAMILIES
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.local.environment import KAFKA_VARIABLE, REDIS_VARIABLE
+from services.local.health import answers_serving
 from services.local.process import ManagedProcess
 from services.local.run_directory import write_private
 from services.local.supervisor import Child, RestartPolicy, Supervisor
@@ -123,7 +121,7 @@ class LocalSystem:
     def _serving_address(self, name: str) -> str:
         """Return where a service serves, empty while it does not; it may come back elsewhere."""
         address = f"127.0.0.1:{self.supervisor.wait_ready(name, READY_SECONDS_MAX)}"
-        return address if _serving(address) else ""
+        return address if answers_serving(address) else ""
 
     def wait_worker(self, name: str = "lifecycle-0") -> None:
         """Wait until a lifecycle worker has recovered what it owns; see `wait_serving`."""
@@ -156,13 +154,3 @@ class LocalSystem:
     def stop(self) -> dict[str, int | None]:
         """Stop everything, the last started first; return exit codes by name."""
         return self.supervisor.stop_all()
-
-
-def _serving(address: str) -> bool:
-    with grpc.insecure_channel(address) as channel:
-        try:
-            check = health_pb2_grpc.HealthStub(channel).Check
-            answer = check(health_pb2.HealthCheckRequest(), timeout=2)
-        except grpc.RpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -1,7 +1,11 @@
 """The read side when a part of it is away: it says so, and never that nothing is there."""
 
 import asyncio
+import json
+import os
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +210,72 @@ async def _is_named(client: Client, name: str) -> bool:
     return answer.profile.registration.name.value == name
 
 
+async def test_full_redis_detaches_the_projection_and_costs_no_record(
+    side: ReadSide, run_directory: Path
+) -> None:
+    """What did not fit is written when there is room: the read model equals a rebuilt one."""
+    server = LocalRedis(run_directory / "redis")
+    server.start()
+    side.environment["REDIS_URL"] = server.url
+    bootstrap = side.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    address = run_directory / "projection.metrics.json"
+    redis = Redis.from_url(server.url)
+    try:
+        projection = side.projection(metrics__port="0", metrics__address_file=str(address))
+        projection.wait_ready()
+        port = json.loads(address.read_text())["port"]
+        assert await asyncio.to_thread(_state_of, port) == (200, "following")
+        used = int((await redis.info("memory"))["used_memory"])
+        await redis.config_set("maxmemory", used + 300_000)
+        async with ChangelogWriter(bootstrap) as writer:
+            for start in range(0, 600, 100):
+                units: dict[int, Unit] = {}
+                for number in range(start, start + 100):
+                    entity = f"regno:44200000000{number:04d}"
+                    unit = units.setdefault(partition_of(entity), unit_of(entity))
+                    unit.state(entity_state(entity, os.urandom(1_000).hex()))
+                    unit.entry(entity, timeline_entry(number, time_ms=number))
+                await writer.commit(list(units.values()))
+
+        async def detached() -> bool:
+            return await asyncio.to_thread(_state_of, port) == (503, "detached")
+
+        await eventually("Redis is full", detached)
+        await asyncio.sleep(NOW_SECONDS)
+        assert await detached()
+        assert projection.process.poll() is None
+        assert (await _positions(redis))[0].items() & (await _ends(bootstrap)).items() != (
+            await _ends(bootstrap)
+        ).items()
+        await redis.config_set("maxmemory", 0)
+        run = (await redis.info("server"))["run_id"]
+        done = {name.encode(): run.encode() for name in all_done_fields()}
+
+        async def at_the_end() -> dict[bytes, object] | None:
+            expected = {**await _ends(bootstrap), **done}
+            if await _positions(redis) != [expected] or not await redis.exists("ms:serving:3"):
+                return None
+            return await _content(redis)
+
+        found = await eventually("all is projected", at_the_end)
+        assert await asyncio.to_thread(_state_of, port) == (200, "following")
+        await redis.flushall()
+        assert await eventually("all is rebuilt", at_the_end) == found
+    finally:
+        await redis.aclose()
+        side.end()
+        server.stop()
+
+
+def _state_of(port: int) -> tuple[int, str]:
+    """Ask a service whether it is ready: status, and what it says it does."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+            return answer.status, json.load(answer)["state"]
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)["state"]
+
+
 async def test_rebuilt_read_model_equals_the_live_one(side: ReadSide) -> None:
     """Projected live, in pieces, by restarted projections, or from offset 0: the same content."""
     bootstrap, url = side.environment["KAFKA_BOOTSTRAP_SERVERS"], side.environment["REDIS_URL"]
@@ -246,9 +316,11 @@ async def test_rebuilt_read_model_equals_the_live_one(side: ReadSide) -> None:
 
 
 async def _content(redis: Redis) -> dict[bytes, object]:
-    """Return everything in Redis but the positions and what only says when."""
+    """Return everything in Redis but the positions, what only says when, and writes under way."""
     content: dict[bytes, object] = {}
     async for key in redis.scan_iter(count=1000):
+        if b":w:" in key:
+            continue
         kind = await redis.type(key)
         if kind == b"string":
             content[key] = await redis.get(key)

@@ -14,12 +14,13 @@ from contextlib import suppress
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
 
 from services.projection import mapping
 from services.projection.metrics import ProjectionFigures
 from services.projection.source import CommittedSource, Place, PositionLostError, passes
 from services.projection.state_progress import StateProgress
-from services.readmodel.connection import TRANSIENT_ERRORS
+from services.readmodel import connection
 from services.readmodel.generations import GenerationCleaner
 from services.readmodel.keys import Keys
 from services.readmodel.positions import TOPICS_READ, Heads
@@ -86,8 +87,9 @@ class Projector:
                         await self._attach()
                     await self._round()
                     backoff = BACKOFF_SECONDS_MIN
-                except (*TRANSIENT_ERRORS, KafkaError) as error:
-                    if isinstance(error, KafkaError) and not passes(error):
+                except (RedisError, OSError, KafkaError) as error:
+                    of_kafka = isinstance(error, KafkaError)
+                    if not (passes(error) if of_kafka else connection.passes(error)):
                         raise
                     self._detach(error)
                     with suppress(TimeoutError):

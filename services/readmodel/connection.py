@@ -1,5 +1,7 @@
 """Connections to Redis, and which of its failures pass by themselves."""
 
+import re
+
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -8,6 +10,7 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004 (the name Redis gives it; used qualified by the tuple below)
     OutOfMemoryError,
     ReadOnlyError,
+    ResponseError,
     TimeoutError,  # noqa: A004 (as above)
 )
 
@@ -21,12 +24,26 @@ TRANSIENT_ERRORS = (
     ReadOnlyError,
     OSError,
 )
-"""Redis is away, loading, full or failing over: wait and try again. Anything else is a defect."""
+"""Redis is away, loading, full or failing over: wait and try again."""
+
+_REFUSES_WRITES = re.compile(r"(?:^|[:\s('\"]-?)(?:OOM|MISCONF|NOREPLICAS|READONLY) ")
+"""How an answer begins by which Redis refuses to write; pipelines and scripts wrap it up."""
 
 SOCKET_TIMEOUT_SECONDS = 5.0
 CONNECTIONS_MAX = 16
 """Connections of one process; more callers at once wait for one, up to the socket timeout."""
 REQUIRED_POLICY = "noeviction"
+
+
+def passes(error: Exception) -> bool:
+    """Return whether an error passes by itself: any other is a defect, or damage.
+
+    A Redis that refuses writes (full, its disk or its replicas away) says so in the middle of a
+    script's error where it is of version 6, and with codes the client has no class for.
+    """
+    if isinstance(error, TRANSIENT_ERRORS):
+        return True
+    return isinstance(error, ResponseError) and bool(_REFUSES_WRITES.search(str(error)))
 
 
 def connect(url: str) -> Redis:

@@ -17,6 +17,7 @@ generation beside the old one. Per generation, with ``<g>`` its name:
     <namespace>:<g>:o:<entity>    hash: entry hash → time and offset of its pointer
     <namespace>:<g>:n:<entity>    hash: entry hash → offset and bytes, of the newest entries
     <namespace>:<g>:x:<index>     sorted set: an index over the records above
+    <namespace>:<g>:w:<write>     the run of Redis in which a write began; gone when it is over
 """
 
 import hashlib
@@ -113,6 +114,10 @@ class Keys:
     def timeline_newest(self, entity_key: str) -> str:
         """Bytes of the newest entries."""
         return self._of(f"n:{entity_key}")
+
+    def write_mark(self, write: str) -> str:
+        """Mark of a write that is under way."""
+        return self._of(f"w:{write}")
 
     def index(self, name: str) -> str:
         """Sorted set of an index."""

@@ -46,6 +46,7 @@ for i, key in ipairs(KEYS) do
         redis.call('ZADD', ARGV[1] .. term[1], 0, term[2])
       end
     end
+    -- Last, for it says that the record is known: one that fails half-way is put again.
     redis.call('SET', key, new)
     written = written + 1
   end
@@ -69,7 +70,6 @@ for i = 3, #ARGV, 4 do
     if place then
       redis.call('ZREM', timeline, string.sub(place, 1, 6) .. hash .. string.sub(place, 7))
     end
-    redis.call('HSET', offsets, hash, time .. offset)
     local rank = keep
     if bytes ~= '' then
       local pointer = time .. hash .. offset
@@ -83,6 +83,8 @@ for i = 3, #ARGV, 4 do
     else
       redis.call('HDEL', newest, hash)
     end
+    -- Last, for it says that the fact is known: one that fails half-way is put again.
+    redis.call('HSET', offsets, hash, time .. offset)
     written = written + 1
   end
 end
@@ -99,12 +101,23 @@ end
 local function generation_of(serving) return serving and string.match(serving, '^[^@]*') end
 """
 
+BEGIN_WRITE = (
+    _RUN
+    + """
+-- Marks that a write began. KEYS: its mark. ARGV: seconds after which nobody can go on with it.
+redis.call('SET', KEYS[1], run_of_redis(), 'EX', ARGV[1])
+return redis.status_reply('OK')
+"""
+)
+
 ADVANCE = (
     _RUN
     + """
--- Moves one position if it is where the caller thinks. KEYS: positions, serving.
--- ARGV: generation, field, expected position ('' = none), new position, done ('1' or ''),
--- META (or ''). Returns false, or the position found when it is another one ('' = none).
+-- Moves one position if it is where the caller thinks, and Redis still holds all that was written
+-- since the write began: the mark is gone after a flush, and names another run after a restart.
+-- KEYS: positions, serving, mark of the write. ARGV: generation, field, expected position ('' =
+-- none), new position, done ('1' or ''), META (or ''). Returns false, or the position found ('' =
+-- none) when it was not moved.
 local found = redis.call('HGET', KEYS[1], ARGV[2]) or ''
 if found ~= ARGV[3] then
   -- Positions that vanished took the data with them: what is left must not answer "not found".
@@ -113,6 +126,7 @@ if found ~= ARGV[3] then
   end
   return found
 end
+if redis.call('GET', KEYS[3]) ~= run_of_redis() then return found end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], ARGV[2] .. '|done', run_of_redis()) end
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], ARGV[2] .. '|meta', ARGV[6]) end

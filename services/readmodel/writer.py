@@ -1,5 +1,6 @@
 """The writing half: only the projection uses it."""
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ NEWEST_ENTRIES_KEPT = 8
 PUT_RECORDS_MAX = 100
 """Records a script call takes: it stops Redis for about that many times 10 µs."""
 PUT_FACTS_MAX = 100
+WRITE_MARK_SECONDS = 600
+"""A writer that was paused for longer between data and positions has to write again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class TopicBatch:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A position that is another one than expected: the reader has to go there (None: to 0)."""
+    """A position that was not moved: the reader has to go where it is (None: to 0)."""
 
     partition: int
     topic: str
@@ -61,7 +64,7 @@ class Mismatch:
 class ReadModelWriter:
     """Writes one generation. Two writers of one partition do no harm: the older record loses.
 
-    Every method lets the errors of Redis through (`connection.TRANSIENT_ERRORS` pass by
+    Every method lets the errors of Redis through (`connection.passes` tells which pass by
     themselves); what was sent before an error may or may not be there, so read the positions again
     after one.
     """
@@ -74,6 +77,7 @@ class ReadModelWriter:
         self._newest_entries_kept = newest_entries_kept
         self._put_records = client.register_script(scripts.PUT_RECORDS)
         self._put_timeline = client.register_script(scripts.PUT_TIMELINE)
+        self._begin_write = client.register_script(scripts.BEGIN_WRITE)
         self._advance = client.register_script(scripts.ADVANCE)
         self._beat = client.register_script(scripts.BEAT)
         self._promote = client.register_script(scripts.PROMOTE)
@@ -105,33 +109,30 @@ class ReadModelWriter:
         return dict(zip(numbers, found, strict=True))
 
     async def write(self, batches: Sequence[TopicBatch]) -> list[Mismatch]:
-        """Write the batches, each batch's data before its position, in one pipeline.
+        """Write the data of the batches, and only when Redis took all of it their positions.
 
-        Returns the positions that were not as expected; their data may be written all the same,
-        which is harmless: newer records stay.
+        Every command of a pipeline runs, whatever became of those before it. So the positions go in
+        one of their own: of data that Redis refused (full, a key of another kind) none is moved,
+        and what was taken of it is harmless, since the same records put again change nothing.
+
+        Returns the positions that were not moved, since they were not as expected or what was
+        written is not in Redis any more (flushed, started again in between); newer records stay.
         """
-        pipeline = self._client.pipeline(transaction=False)
-        places: dict[int, TopicBatch] = {}
+        mark = self._keys.write_mark(uuid.uuid4().hex)
+        data = self._client.pipeline(transaction=False)
+        await self._begin_write(keys=[mark], args=[WRITE_MARK_SECONDS], client=data)
         for batch in batches:
-            await self._queue_data(pipeline, batch)
-            places[len(pipeline)] = batch
-            await self._advance(
-                keys=[self._keys.positions, self._keys.serving],
-                args=[
-                    self._keys.generation,
-                    positions.position_field(batch.partition, batch.topic),
-                    "" if batch.expected is None else batch.expected,
-                    batch.next_offset,
-                    "1" if batch.done else "",
-                    batch.meta or b"",
-                ],
-                client=pipeline,
-            )
-        answers = await pipeline.execute()
+            await self._queue_data(data, batch)
+        await data.execute()
+        steps = self._client.pipeline(transaction=False)
+        for batch in batches:
+            await self._queue_step(steps, batch, mark)
+        steps.unlink(mark)
+        answers = await steps.execute()
         return [
-            Mismatch(batch.partition, batch.topic, int(answers[at]) if answers[at] else None)
-            for at, batch in places.items()
-            if answers[at] is not None
+            Mismatch(batch.partition, batch.topic, int(answer) if answer else None)
+            for batch, answer in zip(batches, answers[:-1], strict=True)
+            if answer is not None
         ]
 
     async def beat(
@@ -169,6 +170,20 @@ class ReadModelWriter:
             args=[self._keys.generation, *positions.all_done_fields()],
         )
         return bool(answer)
+
+    async def _queue_step(self, pipeline: Pipeline, batch: TopicBatch, mark: str) -> None:
+        await self._advance(
+            keys=[self._keys.positions, self._keys.serving, mark],
+            args=[
+                self._keys.generation,
+                positions.position_field(batch.partition, batch.topic),
+                "" if batch.expected is None else batch.expected,
+                batch.next_offset,
+                "1" if batch.done else "",
+                batch.meta or b"",
+            ],
+            client=pipeline,
+        )
 
     async def _queue_data(self, pipeline: Pipeline, batch: TopicBatch) -> None:
         names = list(batch.records)

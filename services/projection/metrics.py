@@ -34,6 +34,8 @@ class ProjectionFigures:
     """Whether Redis and Kafka answered last time."""
     complete: bool = False
     """Whether every place of this process was complete since the read model was last attached."""
+    superseded: bool = False
+    """Whether a newer read model answers: this process writes nothing any more."""
     records: int = 0
     rewinds: int = 0
     batch_seconds: Histogram = field(default_factory=lambda: Histogram(BATCH_SECONDS_BOUNDS))
@@ -63,8 +65,15 @@ class ProjectionMonitor(Collector):
             age_s = time.monotonic() - self._made
             return Condition(live=True, ready=False, details={"state": "starting", "age": age_s})
         age_s = max(0.0, time.monotonic() - figures.loop_alive)
-        ready = figures.complete and figures.attached and age_s <= READY_LOOP_AGE_S
-        if not figures.attached:
+        ready = (
+            figures.complete
+            and figures.attached
+            and not figures.superseded
+            and age_s <= READY_LOOP_AGE_S
+        )
+        if figures.superseded:
+            state = "superseded"
+        elif not figures.attached:
             state = "detached"
         else:
             state = "following" if figures.complete else "building"

@@ -73,7 +73,8 @@ class Projector:
     async def run(self, stop: asyncio.Event) -> None:
         """Project until ``stop``. Redis may come and go; any other failure is raised.
 
-        Raises UnreadableRecordError, PositionLostError and the errors of Kafka that do not pass.
+        Raises UnreadableRecordError, PositionLostError, SupersededError when a newer generation
+        answers, and the errors of Kafka and Redis that do not pass.
         """
         watching = asyncio.create_task(self._watch_heads())
         backoff = BACKOFF_SECONDS_MIN

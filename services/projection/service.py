@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from services.projection.projector import Projector
 from services.projection.settings import ProjectionSettings
 from services.projection.source import CommittedSource, PositionLostError
 from services.readmodel.connection import TRANSIENT_ERRORS, assert_never_evicts, connect
+from services.readmodel.errors import SupersededError
 from services.readmodel.generations import GenerationCleaner
 from services.readmodel.keys import Keys, generation_name
 from services.readmodel.positions import TOPICS_READ
@@ -23,6 +25,8 @@ from services.runtime.monitor import start_monitor
 from services.runtime.topic_ids import topic_ids
 
 REDIS_WAIT_SECONDS = 1.0
+STAND_BY_SECONDS = 1.0
+"""How often a superseded process shows that it is alive."""
 
 log = get_logger(__name__)
 
@@ -55,7 +59,7 @@ async def _project_generation(
     source = CommittedSource(settings.kafka_bootstrap_servers, settings.partitions)
     projector = Projector(
         source,
-        ReadModelWriter(client, keys),
+        ReadModelWriter(client, keys, goes_back=settings.go_back),
         GenerationCleaner(client, keys),
         keys,
         partitions=settings.partitions,
@@ -76,11 +80,25 @@ async def _project_generation(
         if await _ids(settings) == ids:
             raise
         log.warning("topics_created_anew", generation=keys.generation)
+    except SupersededError as error:
+        log.warning("generation_superseded", generation=keys.generation, by=error.by)
+        projector.figures.superseded = True
+        if settings.ready_file is not None:
+            settings.ready_file.unlink(missing_ok=True)
+        await _stand_by(projector, over)
     finally:
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
         await source.stop()
+
+
+async def _stand_by(projector: Projector, over: asyncio.Event) -> None:
+    """Do nothing until ``over``: ending would have a supervisor start it again and again."""
+    while not over.is_set():
+        projector.figures.loop_alive = time.monotonic()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), STAND_BY_SECONDS)
 
 
 async def _wait_for_safe_redis(client: Redis, stop: asyncio.Event) -> None:

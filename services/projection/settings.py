@@ -22,5 +22,7 @@ class ProjectionSettings(KafkaSettings, RedisSettings):
     """How often the ends of the source topics are asked for and published."""
     topic_check_seconds: float = Field(default=10.0, gt=0)
     """How often it is checked that no topic was deleted and created again."""
+    go_back: bool = False
+    """Build anew, and let answer, a read model that a newer one has superseded."""
     ready_file: Path | None = None
     """Written once this process's partitions are complete for the first time."""

@@ -8,7 +8,11 @@ generation beside the old one. Per generation, with ``<g>`` its name:
                                   which it was found complete; absent, or of another run: none is.
                                   One for each form of records (see `record.FORMAT`): a query side
                                   of another release must not take this form for its own
-    <namespace>:generations       sorted set of the generations that hold data
+    <namespace>:generations       sorted set of the generations that hold data, by ordinal: the
+                                  moment at which one was first registered (µs of Redis' clock)
+    <namespace>:promoted          ordinal, `@`, name of the newest generation that ever answered,
+                                  of whatever form: none below it answers or is written any more
+    <namespace>:superseded        the same as `generations`, of those that were deleted since
     <namespace>:<g>:pos           hash: positions, completeness, META, heads (see positions)
     <namespace>:<g>:e:<entity>    record of EntityState
     <namespace>:<g>:a:<alert id>  record of AlertThread
@@ -80,6 +84,16 @@ class Keys:
     def generations(self) -> str:
         """Sorted set of generations with data; the same key for all generations."""
         return f"{self.namespace}:generations"
+
+    @property
+    def promoted(self) -> str:
+        """Ordinal and name of the newest generation that ever answered; one for all forms."""
+        return f"{self.namespace}:promoted"
+
+    @property
+    def superseded(self) -> str:
+        """Sorted set of the generations that were deleted since a newer one answers."""
+        return f"{self.namespace}:superseded"
 
     @property
     def positions(self) -> str:

@@ -101,10 +101,59 @@ end
 local function generation_of(serving) return serving and string.match(serving, '^[^@]*') end
 """
 
+_ORDER = """
+-- `promoted` holds `<ordinal>@<generation>`.
+local function promoted_in(key)
+  local ordinal, generation = string.match(redis.call('GET', key) or '', '^(%d+)@(.*)$')
+  return tonumber(ordinal or 0), generation or ''
+end
+local function superseded(generation)
+  return redis.error_reply('SUPERSEDED by generation ' .. generation)
+end
+-- An error when a generation that was registered later has answered, else false.
+local function refusal(key, generation, ordinal)
+  local newest, name = promoted_in(key)
+  return name ~= generation and newest > tonumber(ordinal) and superseded(name)
+end
+"""
+
+REGISTER = (
+    _ORDER
+    + """
+-- Notes that a generation holds data, and gives it its ordinal if it has none.
+-- KEYS: generations, superseded, promoted, positions. ARGV: generation, the ordinal the caller had
+-- for it before (0: none), '1' if one that was superseded may begin anew. Returns the ordinal.
+-- An ordinal is the time, so that it says who is newer after a flush, too; the caller's holds then.
+local found = redis.call('ZSCORE', KEYS[1], ARGV[1]) or redis.call('ZSCORE', KEYS[2], ARGV[1])
+local ordinal = math.max(tonumber(found or 0), tonumber(ARGV[2]))
+local newest, name = promoted_in(KEYS[3])
+if name == ARGV[1] then
+  ordinal = math.max(ordinal, newest)
+elseif newest > ordinal and (found or ordinal > 0) then
+  if ARGV[3] == '' or ARGV[2] ~= '0' then return superseded(name) end
+  -- What is left of its data is right, but no longer whole.
+  redis.call('UNLINK', KEYS[4])
+  ordinal = 0
+end
+if ordinal == 0 then
+  local now = redis.call('TIME')
+  local highest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or 0
+  ordinal = math.max(now[1] * 1000000 + now[2], newest + 1, highest + 1)
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[1], string.format('%.0f', ordinal), ARGV[1])
+return string.format('%.0f', ordinal)
+"""
+)
+
 BEGIN_WRITE = (
     _RUN
+    + _ORDER
     + """
--- Marks that a write began. KEYS: its mark. ARGV: seconds after which nobody can go on with it.
+-- Marks that a write began. KEYS: its mark, promoted. ARGV: seconds after which nobody can go on
+-- with it, generation, ordinal.
+local refused = refusal(KEYS[2], ARGV[2], ARGV[3])
+if refused then return refused end
 redis.call('SET', KEYS[1], run_of_redis(), 'EX', ARGV[1])
 return redis.status_reply('OK')
 """
@@ -112,12 +161,15 @@ return redis.status_reply('OK')
 
 ADVANCE = (
     _RUN
+    + _ORDER
     + """
 -- Moves one position if it is where the caller thinks, and Redis still holds all that was written
 -- since the write began: the mark is gone after a flush, and names another run after a restart.
--- KEYS: positions, serving, mark of the write. ARGV: generation, field, expected position ('' =
--- none), new position, done ('1' or ''), META (or ''). Returns false, or the position found ('' =
--- none) when it was not moved.
+-- KEYS: positions, serving, mark of the write, promoted. ARGV: generation, field, expected position
+-- ('' = none), new position, done ('1' or ''), META (or ''), ordinal. Returns false, or when it was
+-- not moved the position found ('' = none).
+local refused = refusal(KEYS[4], ARGV[1], ARGV[7])
+if refused then return refused end
 local found = redis.call('HGET', KEYS[1], ARGV[2]) or ''
 if found ~= ARGV[3] then
   -- Positions that vanished took the data with them: what is left must not answer "not found".
@@ -136,11 +188,14 @@ return false
 
 BEAT = (
     _RUN
+    + _ORDER
     + """
 -- Writes the heads of one partition if its positions are where the caller thinks.
--- KEYS: positions, serving. ARGV: generation, heads field, heads, then field and expected position.
--- Returns the first field that differs, or false.
-for i = 4, #ARGV, 2 do
+-- KEYS: positions, serving, promoted. ARGV: generation, ordinal, heads field, heads, then field and
+-- expected position. Returns the first field that differs, or false.
+local refused = refusal(KEYS[3], ARGV[1], ARGV[2])
+if refused then return refused end
+for i = 5, #ARGV, 2 do
   local found = redis.call('HGET', KEYS[1], ARGV[i]) or ''
   if found ~= ARGV[i + 1] then
     if found == '' and generation_of(redis.call('GET', KEYS[2])) == ARGV[1] then
@@ -149,24 +204,62 @@ for i = 4, #ARGV, 2 do
     return ARGV[i]
   end
 end
-redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
 return false
 """
 )
 
 PROMOTE = (
     _RUN
+    + _ORDER
     + """
--- Lets a generation answer once every mark of completeness is set, in this run of Redis.
--- KEYS: positions, serving, then what was called so for earlier forms of records: who still reads
--- those is told that nothing is complete, for their data goes. ARGV: generation, then all fields of
--- marks. Returns 1 when the generation serves (now or already), else 0.
+-- Lets a generation answer once every mark of completeness is set, in this run of Redis, unless one
+-- that was registered later ever did: the data of older ones goes.
+-- KEYS: positions, serving, promoted, then what was called serving for earlier forms of records:
+-- who still reads those is told that nothing is complete. A projection of an earlier release that
+-- still runs may set its own of these again; only readers of that release follow it. ARGV:
+-- generation, ordinal, then all fields of marks. Returns 1 when it serves (now or already), else 0.
+local refused = refusal(KEYS[3], ARGV[1], ARGV[2])
+if refused then return refused end
 local run = run_of_redis()
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   if redis.call('HGET', KEYS[1], ARGV[i]) ~= run then return 0 end
 end
 redis.call('SET', KEYS[2], ARGV[1] .. '@' .. run)
-for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
+local newest, name = promoted_in(KEYS[3])
+local ordinal = tonumber(ARGV[2])
+if name == ARGV[1] then ordinal = math.max(ordinal, newest) end
+redis.call('SET', KEYS[3], string.format('%.0f@', ordinal) .. ARGV[1])
+for i = 4, #KEYS do redis.call('DEL', KEYS[i]) end
+return 1
+"""
+)
+
+_IF_OVER = """
+-- KEYS: generations, promoted. ARGV: an old generation, its ordinal, what promoted must be. In the
+-- same step as what is deleted: the old one may have been begun anew since the caller looked.
+local ordinal = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not ordinal or tonumber(ordinal) ~= tonumber(ARGV[2]) then return 0 end
+if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 0 end
+"""
+
+DROP = (
+    _IF_OVER
+    + """
+-- Deletes keys (the other KEYS) and members of indexes (further ARGV: index, member, ...) of a
+-- generation that is over. Returns 1, or 0 when it is not over.
+for i = 3, #KEYS do redis.call('UNLINK', KEYS[i]) end
+for i = 4, #ARGV, 2 do redis.call('ZREM', ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+)
+
+FORGET = (
+    _IF_OVER
+    + """
+-- Notes that nothing is left of a generation that is over. KEYS[3]: superseded.
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[3], ordinal, ARGV[1])
 return 1
 """
 )

@@ -1,14 +1,18 @@
 """The writing half: only the projection uses it."""
 
+import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+from redis.exceptions import ResponseError
 
 from services.readmodel import positions, scripts
+from services.readmodel.errors import SupersededError
 from services.readmodel.keys import Keys
 from services.readmodel.pointers import HASH_BYTES, OFFSET_BYTES, Pointer, encode_time
 from services.readmodel.positions import TOPICS_READ, Heads
@@ -22,6 +26,8 @@ PUT_RECORDS_MAX = 100
 PUT_FACTS_MAX = 100
 WRITE_MARK_SECONDS = 600
 """A writer that was paused for longer between data and positions has to write again."""
+
+_SUPERSEDED = re.compile(r"(?:^|: \(['\"])SUPERSEDED by generation (\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +68,30 @@ class Mismatch:
 
 
 class ReadModelWriter:
-    """Writes one generation. Two writers of one partition do no harm: the older record loses.
+    """Writes one generation, until one that was registered later answers.
+
+    Two writers of one partition do no harm: the older record loses.
 
     Every method lets the errors of Redis through (`connection.passes` tells which pass by
     themselves); what was sent before an error may or may not be there, so read the positions again
-    after one.
+    after one. SupersededError is raised by all that would write once a newer generation answered.
     """
 
     def __init__(
-        self, client: Redis, keys: Keys, *, newest_entries_kept: int = NEWEST_ENTRIES_KEPT
+        self,
+        client: Redis,
+        keys: Keys,
+        *,
+        newest_entries_kept: int = NEWEST_ENTRIES_KEPT,
+        goes_back: bool = False,
     ) -> None:
+        """``goes_back``: begin a generation anew that was superseded, and be the newest."""
         self._client = client
         self._keys = keys
         self._newest_entries_kept = newest_entries_kept
+        self._goes_back = goes_back
+        self._ordinal = 0
+        self._register = client.register_script(scripts.REGISTER)
         self._put_records = client.register_script(scripts.PUT_RECORDS)
         self._put_timeline = client.register_script(scripts.PUT_TIMELINE)
         self._begin_write = client.register_script(scripts.BEGIN_WRITE)
@@ -83,8 +100,23 @@ class ReadModelWriter:
         self._promote = client.register_script(scripts.PROMOTE)
 
     async def register(self) -> None:
-        """Note that the generation holds data, so that it can be deleted when it is over."""
-        await self._client.zadd(self._keys.generations, {self._keys.generation: 0})
+        """Note that the generation holds data, so that it can be deleted when it is over.
+
+        The first time ever gives it its place among the others, which it keeps whoever writes it:
+        that a process of an older one starts again makes it no newer. SupersededError when a newer
+        one answered, unless this writer ``goes_back`` and has not been registered before.
+        """
+        with _superseding():
+            ordinal = await self._register(
+                keys=[
+                    self._keys.generations,
+                    self._keys.superseded,
+                    self._keys.promoted,
+                    self._keys.positions,
+                ],
+                args=[self._keys.generation, self._ordinal, "1" if self._goes_back else ""],
+            )
+        self._ordinal = int(ordinal)
 
     async def run(self) -> str:
         """Return the run of Redis: another one after every start."""
@@ -120,15 +152,21 @@ class ReadModelWriter:
         """
         mark = self._keys.write_mark(uuid.uuid4().hex)
         data = self._client.pipeline(transaction=False)
-        await self._begin_write(keys=[mark], args=[WRITE_MARK_SECONDS], client=data)
+        await self._begin_write(
+            keys=[mark, self._keys.promoted],
+            args=[WRITE_MARK_SECONDS, self._keys.generation, self._ordinal],
+            client=data,
+        )
         for batch in batches:
             await self._queue_data(data, batch)
-        await data.execute()
+        with _superseding():
+            await data.execute()
         steps = self._client.pipeline(transaction=False)
         for batch in batches:
             await self._queue_step(steps, batch, mark)
         steps.unlink(mark)
-        answers = await steps.execute()
+        with _superseding():
+            answers = await steps.execute()
         return [
             Mismatch(batch.partition, batch.topic, int(answer) if answer else None)
             for batch, answer in zip(batches, answers[:-1], strict=True)
@@ -151,29 +189,37 @@ class ReadModelWriter:
                 checks.append(positions.position_field(partition, topic))
                 checks.append("" if position is None else position)
             await self._beat(
-                keys=[self._keys.positions, self._keys.serving],
+                keys=[self._keys.positions, self._keys.serving, self._keys.promoted],
                 args=[
                     self._keys.generation,
+                    self._ordinal,
                     positions.heads_field(partition),
                     head.encode(),
                     *checks,
                 ],
                 client=pipeline,
             )
-        answers = await pipeline.execute()
+        with _superseding():
+            answers = await pipeline.execute()
         return [p for p, answer in zip(heads, answers, strict=True) if answer is not None]
 
     async def promote(self) -> bool:
         """Let this generation answer if all its partitions are complete; tell whether it does."""
-        answer = await self._promote(
-            keys=[self._keys.positions, self._keys.serving, *self._keys.serving_before],
-            args=[self._keys.generation, *positions.all_done_fields()],
-        )
+        with _superseding():
+            answer = await self._promote(
+                keys=[
+                    self._keys.positions,
+                    self._keys.serving,
+                    self._keys.promoted,
+                    *self._keys.serving_before,
+                ],
+                args=[self._keys.generation, self._ordinal, *positions.all_done_fields()],
+            )
         return bool(answer)
 
     async def _queue_step(self, pipeline: Pipeline, batch: TopicBatch, mark: str) -> None:
         await self._advance(
-            keys=[self._keys.positions, self._keys.serving, mark],
+            keys=[self._keys.positions, self._keys.serving, mark, self._keys.promoted],
             args=[
                 self._keys.generation,
                 positions.position_field(batch.partition, batch.topic),
@@ -181,6 +227,7 @@ class ReadModelWriter:
                 batch.next_offset,
                 "1" if batch.done else "",
                 batch.meta or b"",
+                self._ordinal,
             ],
             client=pipeline,
         )
@@ -226,3 +273,14 @@ class ReadModelWriter:
             args=args,
             client=pipeline,
         )
+
+
+@contextmanager
+def _superseding() -> Iterator[None]:
+    """Raise SupersededError for the answer of a script that says so."""
+    try:
+        yield
+    except ResponseError as error:
+        if (by := _SUPERSEDED.search(str(error))) is None:
+            raise
+        raise SupersededError(by.group(1)) from error

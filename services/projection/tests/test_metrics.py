@@ -22,7 +22,12 @@ def test_condition_follows_the_life_of_a_read_model() -> None:
     assert seen == [
         (False, "starting"), (False, "building"), (True, "following"), (False, "detached"),
     ]  # fmt: skip
-    figures.attached = True
+    figures.attached = figures.superseded = True
+    condition = monitor.condition()
+    assert (condition.live, condition.ready, condition.details["state"]) == (
+        True, False, "superseded",
+    )  # fmt: skip
+    figures.superseded = False
     figures.loop_alive = time.monotonic() - LIVE_LOOP_AGE_S - 1
     assert (monitor.condition().live, monitor.condition().ready) == (False, False)
 

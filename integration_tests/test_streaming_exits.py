@@ -66,6 +66,30 @@ def test_worker_with_topics_assigned_apart_ends(kafka_bootstrap: str, run_direct
     assert ExitCode.NOT_COPARTITIONED in codes
 
 
+def test_worker_that_stands_by_and_is_out_of_its_group_ends(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """It would own nothing for ever, and look healthy; started again it has its place."""
+    words = ("control", "red", "green", "blue", "lifecycle", "timeline", "alerts", "dead")
+    stream = make_stream(
+        kafka_bootstrap,
+        run_directory,
+        partitions=dict.fromkeys(words, 1),
+        partition_count=1,
+    )
+    with stream.worker("first") as first:
+        first.wait_for("partitions_open")
+        forgetful = {"fault": "leave_when_idle", "settings": {"watchdog_s": 8.0}}
+        with stream.worker("second", **forgetful) as second:
+            assert second.exit_code() == ExitCode.WATCHDOG
+            assert "the group assigns nothing" in second.log.read_text()
+            del second.overrides["fault"]
+            second.start()
+            second.wait_for("worker_standing_by")
+            first.kill()
+            second.wait_for("partitions_open")
+
+
 def test_worker_assigned_nothing_by_a_blind_leader_ends(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:

@@ -168,6 +168,11 @@ def assign_round_robin(engine: Engine) -> None:
     engine.app.conf.table_standby_replicas = 0
 
 
+def leave_when_idle(engine: Engine) -> None:
+    """Let aiokafka leave the group after five seconds without a poll, as it does by default."""
+    engine.app.conf.broker_max_poll_interval = 5.0
+
+
 def lead_without_metadata(engine: Engine) -> None:
     """Assign nothing to anyone, as a leader does that does not know the topics yet."""
     PartitionAssignor._get_copartitioned_groups = lambda *_: {}  # type: ignore[method-assign]
@@ -232,6 +237,7 @@ FAULTS: dict[str, Callable[[Engine], None]] = {
     "delay_first_event_topic": delay_first_event_topic,
     "lose_a_chunk": lose_a_chunk,
     "assign_round_robin": assign_round_robin,
+    "leave_when_idle": leave_when_idle,
     "lead_without_metadata": lead_without_metadata,
     "delay_commits": delay_commits,
     "find_no_broker": find_no_broker,

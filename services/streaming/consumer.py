@@ -110,6 +110,11 @@ class EngineConsumer(driver.Consumer):
         )
         return done
 
+    async def brokers_answer(self) -> bool:
+        """Tell whether any broker answers this consumer."""
+        answered: bool = await self.in_thread(polling.brokers_answer, self.kafka)
+        return answered
+
     async def commit_display(self, offsets: dict[TopicPartition, int]) -> Exception | None:
         """Commit group offsets, for lag displays only; return why that was not possible."""
         problem: Exception | None = await self.in_thread(

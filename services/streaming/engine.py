@@ -41,6 +41,14 @@ from services.streaming.watchdog import Watchdog
 
 log = get_logger(__name__)
 
+_POLL_INTERVAL_S = 365 * 86_400.0
+"""How long nothing may be polled before aiokafka leaves the group: longer than any recovery.
+
+A worker that recovers (hours, in a province) or stands by polls nothing, and aiokafka would take it
+for wedged and leave the group, for good where it stands by. Whether it is wedged is the watchdog's
+to tell, and nobody else's.
+"""
+
 
 class Engine:
     """A stream worker: reads the source topics, runs a step per partition, commits its output.
@@ -124,6 +132,7 @@ class Engine:
             self.app.on_before_shutdown.connect(stop)
         self.app.timer(1.0)(self._every_second)
         self.app.timer(self.settings.group_commit_s)(self._rebalance.commit_display)
+        self.app.timer(self.settings.watchdog_s / 8)(self._rebalance.question_silence)
 
     def prepare_directory(self) -> None:
         """Create the worker's directory, readable by its user alone."""
@@ -258,6 +267,7 @@ def _faust_app(app_id: str, bootstrap: str, data_dir: Path, settings: EngineSett
         broker_heartbeat_interval=settings.session_timeout_s / 4,
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_request_timeout=max(90.0, settings.rebalance_timeout_s + 30.0),
+        broker_max_poll_interval=_POLL_INTERVAL_S,
         broker_max_poll_records=settings.poll_records,
         consumer_max_fetch_size=settings.partition_fetch_bytes,
         stream_wait_empty=False,

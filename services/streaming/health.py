@@ -122,6 +122,8 @@ class EngineHealth:
     partitions: dict[int, PartitionHealth] = field(default_factory=dict)
     totals: dict[int, PartitionTotals] = field(default_factory=dict)
     recovering: bool = False
+    brokers_answer: bool = False
+    """Asked only while the worker waits for the group's next assignment (`waits_for_group`)."""
     loop_alive: float = field(default_factory=time.monotonic)
 
     def own(self, partitions: Mapping[int, PartitionHealth]) -> None:
@@ -134,6 +136,11 @@ class EngineHealth:
     def ready(self) -> bool:
         """True when every owned partition is restored and open (owning none is ready too)."""
         return self.assigned and all(p.ready for p in list(self.partitions.values()))
+
+    @property
+    def waits_for_group(self) -> bool:
+        """True when what it was assigned, if only to stand by, is revoked, and nothing came yet."""
+        return bool(self.rebalances) and not self.assigned and not self.recovering
 
     @property
     def state(self) -> WorkerState:

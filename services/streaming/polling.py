@@ -1,4 +1,4 @@
-"""What runs in the consumer's thread: taking what is fetched, seeking, committing for display.
+"""What runs in the consumer's thread: taking what is fetched, seeking, what is for display.
 
 A poll never awaits between the check of the assignment and taking the records, so it cannot span a
 rebalance and hand the records of the new assignment to a caller of the old one.
@@ -18,6 +18,7 @@ from services.streaming.fetch_answers import FetchAnswers
 from services.streaming.interface import SourceRecord
 
 _COMMIT_TIMEOUT_S = 2.0
+_ANSWER_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +131,12 @@ async def commit_display(
     except Exception as error:  # noqa: BLE001  a display must not end the work
         return error
     return None
+
+
+async def brokers_answer(kafka: AIOKafkaConsumer) -> bool:
+    """Tell whether any broker answers."""
+    try:
+        await asyncio.wait_for(kafka.topics(), _ANSWER_TIMEOUT_S)
+    except Exception:  # noqa: BLE001  why not is the log's of the library; here it only matters that
+        return False
+    return True

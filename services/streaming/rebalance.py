@@ -83,6 +83,15 @@ class Rebalance:
             log.info("group_answers_again", after_s=round(now - self._group_silent_since, 1))
             self._group_silent_since = None
 
+    async def question_silence(self) -> None:
+        """Tell the watchdog whether brokers answer while the group assigns nothing.
+
+        Without partitions nothing else is asked of them; and while they are away it is no fault of
+        this worker's that it waits.
+        """
+        waits = self._health.waits_for_group and not self._app.should_stop
+        self._health.brokers_answer = waits and await self._consumer.brokers_answer()
+
     async def _on_revoked(self, _app: Any, revoked: Iterable[TP], **_: Any) -> None:
         """Return only when no unit is in flight; end the process if that takes too long."""
         started = asyncio.get_running_loop().time()

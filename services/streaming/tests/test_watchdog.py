@@ -69,6 +69,37 @@ def test_watch_with_a_loop_that_does_not_turn_complains() -> None:
     assert "main loop" in (Watch(10.0).complaint(health, 111.0) or "")
 
 
+def test_watch_with_a_worker_that_the_group_forgot_complains() -> None:
+    """It owns nothing and would stand there for ever; also where it only stood by before."""
+    health = EngineHealth(rebalances=1, brokers_answer=True)
+    watch = Watch(10.0)
+    assert watched(watch, health, 0.0) is None
+    assert "the group assigns nothing" in (watched(watch, health, 11.0) or "")
+
+
+@pytest.mark.parametrize("why", ["assigned", "recovering"])
+def test_watch_with_a_worker_that_has_its_place_is_content(why: str) -> None:
+    """A standby is assigned, for as long as nobody needs it; a recovery is watched as such."""
+    health = EngineHealth(rebalances=1, brokers_answer=True)
+    setattr(health, why, True)
+    watch = Watch(10.0)
+    for second in range(0, 1_000, 5):
+        health.restored_records = second
+        assert watched(watch, health, float(second)) is None
+
+
+def test_watch_with_the_brokers_away_counts_the_time_from_their_return() -> None:
+    """It waits rightly: it is told of no assignment because there is nobody to tell."""
+    health = EngineHealth(rebalances=1)
+    watch = Watch(10.0)
+    assert watched(watch, health, 0.0) is None
+    assert watched(watch, health, 500.0) is None
+    health.brokers_answer = True
+    assert watched(watch, health, 501.0) is None
+    assert watched(watch, health, 510.0) is None
+    assert watched(watch, health, 512.0) is not None
+
+
 def test_watch_with_a_recovery_that_stands_still_complains() -> None:
     """A recovery may be long, but it must move."""
     health = worker(PartitionHealth(ready=False))

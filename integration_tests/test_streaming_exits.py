@@ -97,7 +97,7 @@ def test_worker_assigned_nothing_by_a_blind_leader_ends(
     stream = make_stream(kafka_bootstrap, run_directory)
     with stream.worker("only", fault="lead_without_metadata") as worker:
         assert worker.exit_code() == ExitCode.UNASSIGNED
-        assert "12 partitions for 1 members" in worker.log.read_text()
+        assert "12 of 12 partitions were assigned to none of 1 members" in worker.log.read_text()
 
 
 def test_worker_whose_place_in_the_group_is_lost_ends(

@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from integration_tests.streaming.harness import Stream, Worker, make_stream
@@ -36,6 +37,52 @@ def test_stream_with_a_worker_that_joins_and_leaves_is_exact(
         first.signal(signal.SIGTERM)
         assert first.exit_code(10) == 0
         assert time.monotonic() - started < 10
+
+
+def test_stream_with_workers_that_do_not_divide_its_partitions_is_exact(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """The last of three that join one by one gets one of four partitions; so it does killed.
+
+    An uneven share once left it with none: it ended, and started again it revoked all others'
+    partitions again, for ever.
+    """
+    words = ("control", "red", "green", "blue", "lifecycle", "timeline", "alerts", "dead")
+    counts = dict.fromkeys(words, 4)
+    stream = make_stream(kafka_bootstrap, run_directory, partitions=counts, partition_count=4)
+    with ExitStack() as running:
+        workers: list[Worker] = []
+        for name in ("first", "second", "third"):
+            workers.append(running.enter_context(stream.worker(name)))
+            _wait_for_whole_group(workers)
+        stream.send(300)
+        workers[0].kill()
+        _wait_for_whole_group(workers[1:])
+        workers[0].start()
+        _wait_for_whole_group(workers)
+        stream.send(300)
+        stream.wait_for_entries(len(stream.sent))
+        assert [worker.starts for worker in workers] == [2, 1, 1]
+    stream.judge()
+
+
+def _wait_for_whole_group(workers: list[Worker]) -> None:
+    """Wait until four partitions are open at these workers and each has one; none may end."""
+
+    def whole() -> bool:
+        last = [_newest_partitions(worker) for worker in workers]
+        return all(last) and sorted(number for owned in last for number in owned) == [0, 1, 2, 3]
+
+    workers[0].wait_until(whole)
+    for worker in workers:
+        worker.restart_after(())
+
+
+def _newest_partitions(worker: Worker) -> list[int]:
+    """Return what a worker opened last, or nothing if that is revoked or not open yet."""
+    lines = [json.loads(x) for x in worker.log.read_text().splitlines() if '"partitions_' in x]
+    done = [x for x in lines if x["event"] in {"partitions_assigned", "partitions_open"}]
+    return done[-1]["partitions"] if done and done[-1]["event"] == "partitions_open" else []
 
 
 def test_stream_with_a_worker_killed_and_restarted_is_exact(

@@ -53,6 +53,11 @@ class Stream:
         return list(self.arguments["source_topics"][1:])
 
     @property
+    def partition_count(self) -> int:
+        """Partitions of every topic."""
+        return int(self.arguments["partition_count"])
+
+    @property
     def control(self) -> str:
         """The control topic."""
         return str(self.arguments["control_topic"])
@@ -87,7 +92,7 @@ class Stream:
     @contextmanager
     def reader(self, topic: str) -> Iterator[Callable[[], list[Any]]]:
         """Yield a function that returns all committed records of a topic so far."""
-        partitions = [TopicPartition(topic, n) for n in range(PARTITIONS)]
+        partitions = [TopicPartition(topic, n) for n in range(self.partition_count)]
         records: list[Any] = []
         consumer = KafkaConsumer(
             bootstrap_servers=self.bootstrap,
@@ -141,7 +146,7 @@ class Stream:
 
     def state(self, changelog: str | None = None) -> list[dict[bytes, bytes]]:
         """Return the newest value of each key of a changelog, by partition, without META."""
-        found: list[dict[bytes, bytes]] = [{} for _ in range(PARTITIONS)]
+        found: list[dict[bytes, bytes]] = [{} for _ in range(self.partition_count)]
         for record in self.read(changelog or self.arguments["changelog_topic"]):
             if record.key != META:
                 found[record.partition][record.key] = record.value

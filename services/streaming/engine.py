@@ -248,7 +248,7 @@ def run_worker(engine: Engine) -> NoReturn:
 
 
 def _faust_app(app_id: str, bootstrap: str, data_dir: Path, settings: EngineSettings) -> faust.App:
-    return faust.App(
+    app = faust.App(
         app_id,
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
         # What the group's description calls this worker.
@@ -258,7 +258,8 @@ def _faust_app(app_id: str, bootstrap: str, data_dir: Path, settings: EngineSett
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        # Without tables nothing is replicated; above 0 it keeps Faust's co-partitioned assignor.
+        # Without tables nothing is replicated; above 0 it keeps Faust's co-partitioned assignor,
+        # which is told below to balance.
         table_standby_replicas=1,
         consumer_auto_offset_reset="earliest",
         key_serializer="raw",
@@ -274,3 +275,8 @@ def _faust_app(app_id: str, bootstrap: str, data_dir: Path, settings: EngineSett
         worker_redirect_stdouts=False,
         cython_optimizations=True,
     )
+    # With a replica wanted, which no table of ours has, every owner keeps up to a full share, and
+    # a fifth worker beside four that own three each gets nothing at all.
+    assignor: Any = app.assignor
+    assignor.replicas = 0
+    return app

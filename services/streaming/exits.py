@@ -31,7 +31,7 @@ class ExitCode(enum.IntEnum):
     NOT_COPARTITIONED = 73
     """The assignment holds different partition numbers for different source topics."""
     UNASSIGNED = 74
-    """The group leader assigned nothing although there are partitions enough for every member."""
+    """The group leader assigned this worker nothing, and a partition to nobody."""
     TOPICS_UNUSABLE = 75
     """A topic is missing or has another number of partitions, or no broker answered in time."""
     SOURCE_TRUNCATED = 76

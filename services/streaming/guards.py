@@ -46,6 +46,8 @@ SOURCES: Mapping[str, str] = {
     "aiokafka.record.default_records:_DefaultRecordBatchPy._read_msg": "0997ab7a58505c93",
     "faust.app.base:App._on_partitions_assigned": "de932b7927db85b3",
     "faust.app.base:App._on_partitions_revoked": "d5c895bbe57dc73a",
+    "faust.assignor.client_assignment:CopartitionedAssignment.unassign_extras": "e644e7c125b197c4",
+    "faust.assignor.copartitioned_assignor:CopartitionedAssignor": "71f50fd84ef06b98",
     "faust.channels:Channel.queue.fget": "549dd774f3e314a7",
     "faust.tables.recovery:Recovery._resume_streams": "d986a6710c1aca98",
     "faust.transport.consumer:Consumer._drain_messages": "44a2500309e83c63",

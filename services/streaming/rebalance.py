@@ -12,12 +12,12 @@ from typing import Any
 
 import faust
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
 from services.runtime.logging import get_logger
 from services.streaming.consumer import EngineConsumer
 from services.streaming.exits import ExitCode, die, die_of
+from services.streaming.group import GroupView, view_group
 from services.streaming.health import EngineHealth
 from services.streaming.meta import NewerMetaError
 from services.streaming.partition_factory import PartitionFactory
@@ -219,31 +219,36 @@ class Rebalance:
                 log.warning("producer_stopped_uncleanly", error=repr(outcome))
 
     async def _question_emptiness(self) -> None:
-        """Own nothing. End the process if there were partitions enough for every member.
+        """Own nothing. End the process if a partition was assigned to nobody.
 
         An assignor that leads with metadata not loaded yet assigns nothing to anyone, for ever,
-        without an error; a worker started again makes the group assign anew.
+        without an error; a worker started again makes the group assign anew. That others own more
+        than one while this one owns none is no reason: every start disturbs all of them.
         """
         await self._stop_producers()
         self._health.own({})
+        sources, count = self._factory.topics.sources, self._partition_count
         try:
             await asyncio.sleep(_UNASSIGNED_GRACE_S)
-            members = await self._member_count()
+            group = await self._settled_group()
         except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
             die_of(error, ExitCode.UNASSIGNED, "assigned nothing, and the group is unknown")
-        if members <= self._partition_count:
+        if ownerless := group.ownerless(sources, count):
             die(
                 ExitCode.UNASSIGNED,
-                f"assigned nothing, with {self._partition_count} partitions for {members} members",
+                f"assigned nothing, and {len({tp.partition for tp in ownerless})} of {count} "
+                f"partitions were assigned to none of {group.members} members",
             )
         self._health.assigned = True
-        log.info("worker_standing_by", members=members, partitions=self._partition_count)
+        log.info("worker_standing_by", members=group.members, partitions=count)
 
-    async def _member_count(self) -> int:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._factory.bootstrap)
-        await admin.start()
-        try:
-            responses = await admin.describe_consumer_groups([self._factory.app_id])
-            return len(responses[0].groups[0][5])
-        finally:
-            await admin.close()
+    async def _settled_group(self) -> GroupView:
+        """Return the group between two assignments.
+
+        While one is being made this worker is about to be revoked, which cancels the question.
+        """
+        while True:
+            group = await view_group(self._factory.app_id, self._factory.bootstrap)
+            if group.stable:
+                return group
+            await asyncio.sleep(_UNASSIGNED_GRACE_S)

@@ -110,6 +110,14 @@ def test_worker_whose_place_in_the_group_is_lost_ends(
         assert "coordination of the group failed" in worker.log.read_text()
 
 
+def test_worker_whose_fetching_has_ended_ends(kafka_bootstrap: str, run_directory: Path) -> None:
+    """Else it would stand at the ends it knew, ready and without lag, for ever."""
+    stream = make_stream(kafka_bootstrap, run_directory)
+    with stream.worker("only", fault="end_fetching") as worker:
+        assert worker.exit_code() == ExitCode.DELIVERY_FAILED
+        assert "fetching has ended" in worker.log.read_text()
+
+
 def test_worker_without_its_topics_ends(kafka_bootstrap: str, run_directory: Path) -> None:
     """A missing topic, or one with another partition count, is named before anything starts."""
     settings = {"start_timeout_s": 1.0}

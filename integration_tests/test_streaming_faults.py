@@ -1,6 +1,7 @@
 """Nothing lost, nothing doubled: whatever happens to the workers (judged on the raw topics)."""
 
 import json
+import os
 import signal
 import threading
 import time
@@ -136,6 +137,28 @@ def _wait_for_entries_of(worker: Worker, stream: Stream) -> None:
     opened = [line for line in worker.log.read_text().splitlines() if "partitions_open" in line]
     mine = set(json.loads(opened[-1])["partitions"])
     worker.wait_until(lambda: any(entry.partition in mine for entry in stream.entries()))
+
+
+def test_worker_with_a_silent_broker_is_not_ready_until_it_answers(run_directory: Path) -> None:
+    """A broker that stands still refuses nothing; a lag of 0 would look like health."""
+    with LocalKafka(run_directory / "kafka") as kafka:
+        settings = {"answer_age_s": 3.0}
+        stream = make_stream(kafka.bootstrap_servers, run_directory, settings=settings)
+        ready = run_directory / "only.ready"
+        with stream.worker("only", fault="tell_readiness") as worker:
+            worker.wait_for("partitions_open")
+            worker.wait_until(lambda: ready.read_text() == "True")
+            os.kill(kafka.pid, signal.SIGSTOP)
+            try:
+                worker.wait_until(lambda: ready.read_text() == "False")
+            finally:
+                os.kill(kafka.pid, signal.SIGCONT)
+            stream.send(300)
+            worker.wait_until(
+                lambda: ready.read_text() == "True" and len(stream.entries()) >= 300,
+                {ExitCode.FENCED, ExitCode.COMMIT_FAILED},
+            )
+        stream.judge()
 
 
 def test_stream_with_the_broker_killed_is_exact(run_directory: Path) -> None:

@@ -187,6 +187,33 @@ def find_no_broker(engine: Engine) -> None:
     GroupCoordinator.ensure_coordinator_known = blind
 
 
+def end_fetching(engine: Engine) -> None:
+    """Let the task that fetches end without an error, a second after the first poll."""
+    poll = EngineConsumer.poll
+    begun: list[float] = []
+
+    async def polled(
+        self: EngineConsumer, assignment: Any, wanted: set[TopicPartition], patience_s: float
+    ) -> Any:
+        begun.append(time.monotonic())
+        if begun[-1] - begun[0] > 1.0:
+            task = self.kafka._fetcher._fetch_task
+            task.get_loop().call_soon_threadsafe(task.cancel)
+        return await poll(self, assignment, wanted, patience_s)
+
+    EngineConsumer.poll = polled  # type: ignore[method-assign]
+
+
+def tell_readiness(engine: Engine) -> None:
+    """Write to ``<data_dir>.ready``, twice a second, whether it is: ``True`` or ``False``."""
+    told = Path(f"{ARGUMENTS['data_dir']}.ready")
+
+    async def tell() -> None:
+        await asyncio.to_thread(told.write_text, str(engine.health.ready))
+
+    engine.app.timer(0.5)(tell)
+
+
 def delay_commits(engine: Engine) -> None:
     """Commit a unit of few records only after the steps of all other partitions had their turn."""
     commit = PartitionProducer.commit
@@ -240,6 +267,8 @@ FAULTS: dict[str, Callable[[Engine], None]] = {
     "leave_when_idle": leave_when_idle,
     "lead_without_metadata": lead_without_metadata,
     "delay_commits": delay_commits,
+    "end_fetching": end_fetching,
+    "tell_readiness": tell_readiness,
     "find_no_broker": find_no_broker,
     "die_once_a_phase": die_once_a_phase,
 }

@@ -24,7 +24,7 @@ log = get_logger(__name__)
 
 
 def probe(health: EngineHealth, watchdog_s: float) -> Probe:
-    """Tell how the worker is: alive as its watchdog sees it, ready when all it owns is open."""
+    """Tell how the worker is: alive as its watchdog sees it, ready when all it owns is served."""
 
     def condition() -> Condition:
         age_s = max(0.0, time.monotonic() - health.loop_alive)
@@ -35,6 +35,7 @@ def probe(health: EngineHealth, watchdog_s: float) -> Probe:
             details={
                 "state": health.state.value,
                 "loop_age_seconds": round(age_s, 1),
+                "answer_age_seconds": round(health.answer_age_s, 1),
                 "partitions": sorted(partitions),
                 "open": sorted(number for number, p in partitions.items() if p.ready),
                 "holding": sorted(number for number, p in partitions.items() if p.holding),

@@ -8,7 +8,7 @@ its poll can span a rebalance. Replaces methods of Faust; guards.py watches them
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -39,6 +39,7 @@ class EngineConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         self.answers = FetchAnswers(consumer._fetcher, transport.settings)
         consumer._coordinator._coordination_task.add_done_callback(self._coordination_ended)
+        consumer._fetcher._fetch_task.add_done_callback(self._fetching_ended)
 
     def _coordination_ended(self, task: asyncio.Task[None]) -> None:
         """End the process when the task that keeps this worker in the group has failed.
@@ -48,6 +49,17 @@ class EngineConsumerThread(driver.AIOKafkaConsumerThread):
         """
         if not task.cancelled() and (error := task.exception()) is not None:
             die(ExitCode.DELIVERY_FAILED, f"the coordination of the group failed: {error!r}", error)
+
+    def _fetching_ended(self, task: asyncio.Task[None]) -> None:
+        """End the process when the task that sends fetch requests ended without being closed.
+
+        Nobody in aiokafka looks at it while a consumer polls: the worker would find every topic at
+        its last known end for ever, and look as if there were nothing to do.
+        """
+        if self._ensure_consumer()._fetcher._closed or self.app.should_stop:
+            return
+        error = None if task.cancelled() else task.exception()
+        die(ExitCode.DELIVERY_FAILED, f"fetching has ended: {error!r}", error)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         assert isinstance(transport, EngineTransport)
@@ -109,6 +121,13 @@ class EngineConsumer(driver.Consumer):
             polling.seek, self.kafka, self._thread.answers, assignment, positions
         )
         return done
+
+    def answered_at(self, topic_partitions: Iterable[TopicPartition]) -> float:
+        """Return since when nothing is heard of the one that was heard of least lately.
+
+        In monotonic seconds, from any thread; see `FetchAnswers.answered_ns`.
+        """
+        return self._thread.answers.answered_ns(topic_partitions) / 1e9
 
     async def brokers_answer(self) -> bool:
         """Tell whether any broker answers this consumer."""

@@ -100,7 +100,7 @@ class Engine:
         self.bootstrap = bootstrap
         self.data_dir = data_dir
         self.partition_count = partition_count
-        self.health = EngineHealth()
+        self.health = EngineHealth(answer_age_max_s=self.settings.answer_age_s)
         self._changes = StateChanges(self.settings.behind_s)
         self.app = _faust_app(app_id, bootstrap, data_dir, self.settings)
         self._roster = Roster()
@@ -163,7 +163,7 @@ class Engine:
         try:
             await partition.work(arrived)
         except asyncio.CancelledError:
-            if partition.in_flight:
+            if partition.health.in_flight:
                 die(ExitCode.UNIT_TIMEOUT, f"a unit of partition {number} was cancelled in flight")
             raise
         except HoleError as error:
@@ -186,6 +186,7 @@ class Engine:
     async def _every_second(self) -> None:
         """Show that the loop turns, say what has changed, wake partitions whose tick is due."""
         now = self.health.loop_alive = time.monotonic()
+        self._rebalance.note_answers()
         for change in self._changes.look(self.health, now, now_ms()):
             log.log(change.level, change.event, **change.fields)
         for number, partition in self._roster.open_partitions().items():

@@ -45,7 +45,7 @@ class ExitCode(enum.IntEnum):
     GUARD = 80
     """Faust, aiokafka or mode are not the versions this engine was written against."""
     DELIVERY_FAILED = 81
-    """Fetching or handing over records raised, or what keeps the worker in its group did."""
+    """Fetching or handing over records raised or ended; or what keeps a worker in its group did."""
     STOCK_PATH = 82
     """A record came through Faust's own delivery, which loses records."""
     COMMIT_FAILED = 83

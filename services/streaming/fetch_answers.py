@@ -9,13 +9,14 @@ While a record waits for that confirmation, the next request to each broker must
 or every lone record would wait for the whole of it: it is sent with no wait at all.
 
 Relies on private parts of aiokafka's Fetcher and FetchRequest; guards.py watches them. Everything
-here runs in the consumer's thread.
+here runs in the consumer's thread, but for ``answered_ns``.
 """
 
 # ruff: noqa: SLF001
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -49,15 +50,37 @@ class FetchAnswers:
         self._latest: dict[TopicPartition, Answer] = {}
         self._asked_ns: dict[int, int] = {}
         self._records_ns = 0
+        self._forgotten_ns = time.monotonic_ns()
+        self._at_hand_ns: dict[TopicPartition, int] = {}
 
     def forget(self) -> None:
         """Forget every answer: the positions are about to be others."""
+        self._forgotten_ns = time.monotonic_ns()
+        self._at_hand_ns.clear()
         self._latest.clear()
         self._asked_ns.clear()
 
     def latest(self, tp: TopicPartition) -> Answer | None:
         """Return the latest answer about ``tp``: the one that brought what is buffered of it."""
         return self._latest.get(tp)
+
+    def answered_ns(self, topic_partitions: Iterable[TopicPartition]) -> int:
+        """Return when the one of them was answered that has waited longest for an answer.
+
+        What has records at hand here is not asked for before they are taken, and waits for nothing.
+        To be called about once a second, which is how exactly it is known how long they were at
+        hand; from one thread, whichever it is.
+        """
+        now = time.monotonic_ns()
+        oldest = now
+        for tp in topic_partitions:
+            if tp in self._fetcher._records:
+                self._at_hand_ns[tp] = now
+                continue
+            answer = self._latest.get(tp)
+            answered = self._forgotten_ns if answer is None else answer.answered_ns
+            oldest = min(oldest, max(answered, self._at_hand_ns.get(tp, 0)))
+        return oldest
 
     async def _watched(self, assignment: Any, node: int, request: Any) -> bool:
         """Send a fetch request as aiokafka does; remember what its answer was accepted for.

@@ -78,6 +78,8 @@ class PartitionHealth:
     step_s: float = 0.0
     oldest_ms: int = 0
     """Append time of the next record at hand that is not applied; 0: nothing is at hand."""
+    in_flight: bool = False
+    """A unit is being worked on; it ends, or the process does."""
     behind_s: float = 0.0
     """Seconds the oldest known record that is not applied has waited since it was appended; since
     it was first seen on the broker, where it is not fetched yet."""
@@ -125,6 +127,10 @@ class EngineHealth:
     brokers_answer: bool = False
     """Asked only while the worker waits for the group's next assignment (`waits_for_group`)."""
     loop_alive: float = field(default_factory=time.monotonic)
+    answered_at: float | None = None
+    """Machine's monotonic seconds when a broker last answered about the topic-partition that has
+    waited longest for an answer; None while no partition is open."""
+    answer_age_max_s: float = 30.0
 
     def own(self, partitions: Mapping[int, PartitionHealth]) -> None:
         """Show other partitions from now on; their counts go on where this process left off."""
@@ -133,9 +139,20 @@ class EngineHealth:
         self.partitions = dict(partitions)
 
     @property
-    def ready(self) -> bool:
-        """True when every owned partition is restored and open (owning none is ready too)."""
+    def open(self) -> bool:
+        """True when every owned partition is restored and open (owning none is that too)."""
         return self.assigned and all(p.ready for p in list(self.partitions.values()))
+
+    @property
+    def answer_age_s(self) -> float:
+        """Seconds since ``answered_at``; 0 while no partition is open."""
+        answered_at = self.answered_at
+        return 0.0 if answered_at is None else max(0.0, time.monotonic() - answered_at)
+
+    @property
+    def ready(self) -> bool:
+        """True when it is open and the brokers answer: without them it knows of no new records."""
+        return self.open and self.answer_age_s <= self.answer_age_max_s
 
     @property
     def waits_for_group(self) -> bool:
@@ -145,7 +162,7 @@ class EngineHealth:
     @property
     def state(self) -> WorkerState:
         """What the worker is doing."""
-        if self.ready:
+        if self.open:
             return WorkerState.WORKING if self.partitions else WorkerState.STANDBY
         if self.recovering:
             return WorkerState.RECOVERING

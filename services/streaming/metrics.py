@@ -43,8 +43,13 @@ class EngineCollector(Collector):
         yield state
         yield GaugeMetricFamily(
             "stream_worker_ready",
-            "1 while every owned partition is restored and open.",
+            "1 while every owned partition is restored and open, and the brokers answer.",
             value=float(health.ready),
+        )
+        yield GaugeMetricFamily(
+            "stream_answer_age_seconds",
+            "Seconds a topic-partition that is open has waited for a broker's answer, at most.",
+            value=health.answer_age_s,
         )
         yield GaugeMetricFamily(
             "stream_worker_loop_age_seconds",

@@ -55,7 +55,6 @@ class Partition:
         self.gate = asyncio.Lock()
         self.health = PartitionHealth()
         self.backlog = {topic: Backlog() for topic in topics.sources}
-        self.in_flight = False
         self._epoch = epoch
         self._topics = topics
         self._pacer = pacer
@@ -142,9 +141,9 @@ class Partition:
                 await self._pacer.turn()
                 self._accept(arrived())
                 if self._open:
-                    self.in_flight = True
+                    self.health.in_flight = True
                     await self._unit(wanted)
-                    self.in_flight = False
+                    self.health.in_flight = False
 
     def _accept(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

@@ -83,6 +83,12 @@ class Rebalance:
             log.info("group_answers_again", after_s=round(now - self._group_silent_since, 1))
             self._group_silent_since = None
 
+    def note_answers(self) -> None:
+        """Show how long the brokers have told nothing of what is open."""
+        partitions = self._roster.open_partitions()
+        mine = [TopicPartition(t, n) for n, p in partitions.items() for t in p.backlog]
+        self._health.answered_at = self._consumer.answered_at(mine) if mine else None
+
     async def question_silence(self) -> None:
         """Tell the watchdog whether brokers answer while the group assigns nothing.
 

@@ -67,6 +67,10 @@ class EngineSettings:
     """How often group offsets are committed, for display only."""
     rebuild: bool = False
     """Fold a partition without state again although guarded topics hold records of it."""
+    answer_age_s: float = 30.0
+    """No answer of a broker about an open partition for so long: the worker is not ready. A fetch
+    is answered within ``fetch_wait_ms``; a large one over a slow line, or the election of another
+    leader, takes ten seconds and more."""
     watchdog_s: float = 120.0
     """No progress for so long while work waits: the process ends."""
     behind_s: float = 60.0

@@ -24,9 +24,9 @@ class Watch:
         """Return what has stood still for too long, or None.
 
         Seen: a main loop that does not turn; a recovery that restores nothing; a worker that waits
-        for an assignment while the brokers answer; a partition with records waiting, or records on
-        the broker, that applies nothing. A partition whose step holds (no rule bundle yet) waits
-        rightly, and so does a shadow that may go no further.
+        for an assignment while the brokers answer; a partition with records waiting, records on the
+        broker, or a unit in flight, that applies nothing. A partition whose step holds (no rule
+        bundle yet) waits rightly, and so does a shadow that may go no further.
         """
         if now - health.loop_alive > self._patience_s:
             return f"the main loop has not turned for {now - health.loop_alive:.0f} s"
@@ -38,7 +38,8 @@ class Watch:
             return "revoked, and the group assigns nothing although its brokers answer"
         for number, partition in list(health.partitions.items()):
             waits = partition.holding or partition.following
-            busy = partition.ready and not waits and _has_work(partition)
+            works = partition.in_flight or (_has_work(partition) and not waits)
+            busy = partition.ready and works
             moved = (partition.unit, partition.records, partition.stream_time_ms)
             if self._stuck(number, moved, now, busy=busy):
                 return (

@@ -24,6 +24,19 @@ def test_worker_is_ready_only_when_all_it_owns_is_open() -> None:
     assert probe(health, watchdog_s=120.0)().ready
 
 
+def test_worker_that_hears_nothing_of_its_brokers_is_not_ready_and_says_since_when() -> None:
+    """Its lag is 0 then, because it knows of no record; that must not look like health."""
+    health = EngineHealth(assigned=True)
+    health.own({0: PartitionHealth(ready=True)})
+    health.answered_at = time.monotonic() - 5.0
+    assert probe(health, watchdog_s=120.0)().ready
+    health.answered_at = time.monotonic() - 31.0
+    told = probe(health, watchdog_s=120.0)()
+    assert (told.live, told.ready) == (True, False)
+    assert told.details["answer_age_seconds"] == pytest.approx(31.0, abs=0.5)
+    assert told.details["state"] == "working"
+
+
 def test_worker_whose_loop_does_not_turn_is_not_ready_and_then_not_alive() -> None:
     """It may have lost its partitions and does not know; the watchdog's time is the limit."""
     health = EngineHealth(assigned=True)

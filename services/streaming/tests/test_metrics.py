@@ -1,5 +1,7 @@
 """The metrics say of a worker what its health says, under bounded labels."""
 
+import time
+
 from prometheus_client import CollectorRegistry, generate_latest
 
 from services.streaming.health import EngineHealth, PartitionHealth, RestoreProgress
@@ -78,6 +80,18 @@ def test_counts_go_on_when_a_partition_comes_back_and_stay_when_it_is_gone() -> 
     health.own({3: again})
     again.totals.units += 1
     assert shown(health).get_sample_value("stream_units_total", {"partition": "3"}) == 3
+
+
+def test_worker_that_hears_nothing_of_its_brokers_is_not_ready() -> None:
+    """Without their answers a lag of 0 says nothing."""
+    health = working()
+    assert shown(health).get_sample_value("stream_answer_age_seconds") == 0
+    assert shown(health).get_sample_value("stream_worker_ready") == 1
+    health.answered_at = time.monotonic() - 40.0
+    registry = shown(health)
+    assert (registry.get_sample_value("stream_answer_age_seconds") or 0.0) >= 40.0
+    assert registry.get_sample_value("stream_worker_ready") == 0
+    assert registry.get_sample_value("stream_worker_state", {"state": "working"}) == 1
 
 
 def test_state_of_a_worker_follows_its_life() -> None:

@@ -44,6 +44,14 @@ def test_watch_with_lag_on_the_broker_complains() -> None:
     assert watched(watch, worker(partition), 11.0) is not None
 
 
+def test_watch_with_a_unit_in_flight_that_does_not_end_complains() -> None:
+    """A unit without a record, that wants a tick or passes control records, counts too."""
+    partition = PartitionHealth(ready=True, holding=True, in_flight=True)
+    watch = Watch(10.0)
+    watched(watch, worker(partition), 0.0)
+    assert watched(watch, worker(partition), 11.0) is not None
+
+
 def test_watch_with_nothing_to_do_is_content() -> None:
     """An idle partition may be idle for ever."""
     partition = PartitionHealth(ready=True, applied={"a": Applied(6, 0)}, ends={"a": 6})

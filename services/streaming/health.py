@@ -119,6 +119,8 @@ class EngineHealth:
     rebalances: int = 0
     takeovers: int = 0
     """Partitions this process has fenced for itself, over all assignments."""
+    fenced: int = 0
+    """Partitions whose earlier owners the present, or last, recovery has fenced."""
     restored_records: int = 0
     """Records of the changelog read in the present, or last, recovery."""
     partitions: dict[int, PartitionHealth] = field(default_factory=dict)

@@ -66,10 +66,14 @@ class PartitionFactory:
         before_exit(lambda code: self._seal.absolve(code, list(self._journals.values())))
         self._pacer = Pacer(settings.transactions_per_s)
 
-    async def fenced(self, numbers: Iterable[int], epoch: int) -> dict[int, Partition]:
+    async def fenced(
+        self, numbers: Iterable[int], epoch: int, note: Callable[[], None]
+    ) -> dict[int, Partition]:
         """Return new partitions whose producers have fenced every earlier owner.
 
         When this returns, nothing can be written to their output behind this worker's back.
+        ``note`` is called for each that is fenced: aiokafka tries for ever while the coordinator
+        of a transactional id is loading, or an earlier transaction of it is being ended.
         """
         changelog = self.topics.changelog
         wanted = [changelog, *self.topics.sources]
@@ -80,8 +84,13 @@ class PartitionFactory:
             self._stores.pop(number).close()
             self._journals.pop(number).close()
         partitions = {n: self._make(n, epoch, ids[changelog]) for n in sorted(owned)}
+
+        async def fence(partition: Partition) -> None:
+            await partition.producer.fence()
+            note()
+
         try:
-            await asyncio.gather(*(p.producer.fence() for p in partitions.values()))
+            await asyncio.gather(*(fence(partition) for partition in partitions.values()))
         except BaseException:
             await asyncio.gather(
                 *(p.producer.stop() for p in partitions.values()), return_exceptions=True

@@ -177,9 +177,9 @@ class Rebalance:
             loop = asyncio.get_running_loop()
             started = loop.time()
             self._health.recovering = True
-            self._health.restored_records = 0
+            self._health.fenced = self._health.restored_records = 0
             await self._stop_producers()
-            partitions = await self._factory.fenced(numbers, self._roster.epoch)
+            partitions = await self._factory.fenced(numbers, self._roster.epoch, self._count_fence)
             self._roster.partitions = partitions
             self._health.own({number: p.health for number, p in partitions.items()})
             self._health.takeovers += len(partitions)
@@ -213,6 +213,9 @@ class Rebalance:
             die_of(error, otherwise, "recovery")
         finally:
             self._health.recovering = False
+
+    def _count_fence(self) -> None:
+        self._health.fenced += 1
 
     def _count_restored(self, records: int) -> None:
         self._health.restored_records += records

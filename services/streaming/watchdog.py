@@ -23,16 +23,23 @@ class Watch:
     def complaint(self, health: EngineHealth, now: float) -> str | None:
         """Return what has stood still for too long, or None.
 
-        Seen: a main loop that does not turn; a recovery that restores nothing; a worker that waits
-        for an assignment while the brokers answer; a partition with records waiting, records on the
-        broker, or a unit in flight, that applies nothing. A partition whose step holds (no rule
-        bundle yet) waits rightly, and so does a shadow that may go no further.
+        Seen: a main loop that does not turn; a recovery that neither fences nor reads; a worker
+        that waits for an assignment while the brokers answer; a partition with records waiting,
+        records on the broker, or a unit in flight, that applies nothing. A partition whose step
+        holds (no rule bundle yet) waits rightly, and so does a shadow that may go no further.
         """
         if now - health.loop_alive > self._patience_s:
             return f"the main loop has not turned for {now - health.loop_alive:.0f} s"
-        recovering = any(not p.ready for p in health.partitions.values())
-        if self._stuck("recovery", health.restored_records, now, busy=recovering):
-            return f"recovery stands still at {health.restored_records} records"
+        partitions = list(health.partitions.values())
+        recovering = health.recovering or any(not p.ready for p in partitions)
+        left = sum(p.restore.left for p in partitions)
+        if self._stuck(
+            "recovery", (health.fenced, health.restored_records, left), now, busy=recovering
+        ):
+            return (
+                f"recovery stands still at {health.fenced} fenced partitions, "
+                f"{health.restored_records} records, {left} offsets left"
+            )
         forgotten = health.waits_for_group and health.brokers_answer
         if self._stuck("group", health.rebalances, now, busy=forgotten):
             return "revoked, and the group assigns nothing although its brokers answer"

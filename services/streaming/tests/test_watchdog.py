@@ -108,6 +108,25 @@ def test_watch_with_the_brokers_away_counts_the_time_from_their_return() -> None
     assert watched(watch, health, 512.0) is not None
 
 
+def test_watch_with_a_first_recovery_that_cannot_fence_complains() -> None:
+    """It shows no partition before all are fenced, and aiokafka tries to for ever."""
+    health = EngineHealth(rebalances=1, recovering=True)
+    watch = Watch(10.0)
+    for second in range(0, 60, 5):
+        health.fenced = second
+        assert watched(watch, health, float(second)) is None
+    assert "stands still at 55 fenced" in (watched(watch, health, 70.0) or "")
+
+
+def test_watch_with_a_recovery_that_reads_what_it_need_not_keep_is_content() -> None:
+    """Offsets of a compacted log, and of alerts before a rebuild, bring no record."""
+    partition = PartitionHealth(ready=False)
+    watch = Watch(10.0)
+    for second in range(0, 60, 5):
+        partition.restore.end = 1_000 - second
+        assert watched(watch, worker(partition), float(second)) is None
+
+
 def test_watch_with_a_recovery_that_stands_still_complains() -> None:
     """A recovery may be long, but it must move."""
     health = worker(PartitionHealth(ready=False))

@@ -199,6 +199,8 @@ class Engine:
         try:
             passed = await self._follower.look(sorted(partitions))
         except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
+            if self.app.should_stop:
+                return  # a clean stop closes the follower's consumer while it reads
             die_of(error, ExitCode.RECOVERY_FAILED, "following the running version")
         for number, partition in partitions.items():
             partition.bound.passed = passed[number]

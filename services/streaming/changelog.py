@@ -102,7 +102,7 @@ class ChangelogReader:
                         self._consumer.seek(tp, begins[tp])
                         progress[parts[tp]].first = progress[parts[tp]].position = begins[tp]
                         continue
-                restored = _apply(records, store, local_index)
+                restored = await _apply(records, store, local_index)
                 progress[parts[tp]].records += restored
                 note(restored)
 
@@ -174,7 +174,7 @@ def _proves(record: Any, store: PartitionStore) -> bool:
     return bool(record.key == META_KEY and record.value == store.meta_value)
 
 
-def _apply(records: Sequence[Any], store: PartitionStore, local_index: LocalIndex) -> int:
+async def _apply(records: Sequence[Any], store: PartitionStore, local_index: LocalIndex) -> int:
     """Write the records of one poll that are not in the store yet; return their number."""
     fresh = records
     if records[0].offset < store.position.next_offset:
@@ -184,6 +184,6 @@ def _apply(records: Sequence[Any], store: PartitionStore, local_index: LocalInde
     meta_offset = max(
         (r.offset for r in fresh if r.key == META_KEY), default=store.position.meta_offset
     )
-    prepared = store.prepare(((r.key, r.value) for r in fresh), local_index)
+    prepared = await store.prepare_in_turns(((r.key, r.value) for r in fresh), local_index)
     store.apply(prepared, Position(fresh[-1].offset + 1, meta_offset))
     return len(fresh)

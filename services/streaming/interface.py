@@ -1,14 +1,17 @@
 """What the engine promises to the business step of a partition, and what it asks of it.
 
-The engine never calls two methods of one step at the same time, so a step needs no locks; it calls
-``run`` and ``local_index`` of all steps from one thread that is not the event loop's. It makes a
-new step through the factory whenever it (re)gains the partition, after the local store was brought
-up to the changelog's end: a step may keep caches, but never across assignments. An exception raised
-by any method ends the process with ``ExitCode.STEP_FAILED`` after one log line, and nothing of that
-unit is visible to anybody; what is wrong with one *record* (poison, conflicts) is therefore the
-step's to catch and to write out as a dead letter. A record on which ``run`` raises all the same, or
-which kills the process, is tried alone by the next processes, and after its third death ``refuse``
-is asked instead of ``run``.
+The engine never calls two methods of one step at the same time, so a step needs no locks. It calls
+``run`` and ``local_index`` of all steps from one thread that is not the event loop's; but while a
+partition is recovered it calls ``local_index`` on the event loop, for a thousand records between
+two turns of it: nothing a step keeps may be bound to a thread, and ``local_index`` should take well
+below a millisecond. It makes a new step through the factory whenever it (re)gains the partition,
+and calls nothing but ``local_index`` before the local store is brought up to the changelog's end: a
+step may keep caches, but never across assignments. An exception raised by any method ends the
+process with ``ExitCode.STEP_FAILED`` after one log line, and nothing of that unit is visible to
+anybody; what is wrong with one *record* (poison, conflicts) is therefore the step's to catch and to
+write out as a dead letter. A record on which ``run`` raises all the same, or which kills the
+process, is tried alone by the next processes, and after its third death ``refuse`` is asked instead
+of ``run``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

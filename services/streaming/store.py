@@ -6,9 +6,11 @@ The write-ahead log is not synced: a process killed loses nothing, a machine tha
 a tail, which is read again from the changelog.
 """
 
+import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from rocksdict import WriteBatch
@@ -23,6 +25,10 @@ LocalIndex = Callable[[bytes, bytes | None, bytes], Iterable[tuple[bytes, bytes 
 
 _OWNER_KEY = b"\x00owner"
 _POSITION_KEY = b"\x00position"
+
+_TURN_RECORDS = 1_000
+"""Records of a recovery between two turns of the event loop. To derive a business's local keys
+takes some 0.2 ms a record: at once, the 20,000 of a poll would hold the loop for seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +119,32 @@ class PartitionStore:
         newest = dict(records)
         meta_value = newest.pop(META_KEY, None)
         batch = WriteBatch(raw_mode=True)
-        before = self._database.get_all(list(newest))
-        for (key, value), old in zip(newest.items(), before, strict=True):
+        self._derive(batch, list(newest.items()), local_index)
+        return Prepared(batch, meta_value)
+
+    async def prepare_in_turns(
+        self, records: Iterable[tuple[bytes, bytes]], local_index: LocalIndex
+    ) -> Prepared:
+        """Do the same as ``prepare``, but let the event loop turn after every thousand records.
+
+        Nothing may be applied meanwhile.
+        """
+        newest = dict(records)
+        meta_value = newest.pop(META_KEY, None)
+        batch = WriteBatch(raw_mode=True)
+        left = iter(newest.items())
+        while piece := list(islice(left, _TURN_RECORDS)):
+            self._derive(batch, piece, local_index)
+            await asyncio.sleep(0)
+        return Prepared(batch, meta_value)
+
+    def _derive(
+        self, batch: WriteBatch, records: Sequence[tuple[bytes, bytes]], local_index: LocalIndex
+    ) -> None:
+        before = self._database.get_all([key for key, _ in records])
+        for (key, value), old in zip(records, before, strict=True):
             _put_local(batch, local_index(key, old, value))
             batch.put(key, value)
-        return Prepared(batch, meta_value)
 
     def apply(self, prepared: Prepared, position: Position) -> None:
         """Write what was prepared and the position it leads to: after a kill all of it or nothing.

@@ -1,5 +1,6 @@
 """The local store: one WriteBatch a unit, and reads that see what the unit staged."""
 
+import asyncio
 import random
 import resource
 import signal
@@ -87,6 +88,41 @@ def test_store_restored_without_intermediate_versions_is_equal(
     put(compacted, (b"k", b"5"), (b"j", b"4"))
     assert list(compacted.scan(b"")) == list(store.scan(b""))
     compacted.close()
+
+
+async def test_store_prepared_in_turns_is_equal_and_the_loop_goes_on(
+    tmp_path: Path, options: StoreOptions
+) -> None:
+    """A recovery prepares a whole poll; whoever waits for the loop waits for a piece of it."""
+    old = [(b"k%d" % n, b"old") for n in range(0, 4_500, 3)]
+    new = [(b"k%d" % (n % 4_500), b"%d" % n) for n in range(9_000)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    found = []
+    counting = asyncio.create_task(count())
+    for name in ("at-once", "in-turns"):
+        store = PartitionStore(tmp_path / name, options, "a/0")
+        put(store, *old)
+        before = turns
+        at_once = name == "at-once"
+        prepared = (
+            store.prepare(new, by_value)
+            if at_once
+            else await store.prepare_in_turns(iter(new), by_value)
+        )
+        assert turns - before == (0 if at_once else 5)  # 4,500 keys
+        store.apply(prepared, Position(2, -1))
+        found.append(dict(store.scan(b"")))
+        store.close()
+    counting.cancel()
+    assert found[0] == found[1]
+    assert len(found[0]) == 2 * 4_500
 
 
 def test_store_wiped_is_empty_and_at_the_beginning(store: PartitionStore) -> None:

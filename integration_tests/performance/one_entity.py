@@ -18,8 +18,8 @@ from market_supervision.control.v1.control_pb2 import ControlRecord
 from services.contracts.bundles import build_bundle, read_files
 from services.contracts.families import FamilyEvent
 from services.lifecycle.step import LifecycleStep
-from services.lifecycle.tests.fold_bench import example, prepared, zone_of
-from services.lifecycle.tests.step_bench import TOPICS, StepBench
+from services.lifecycle.tests.fold_rig import example, prepared, zone_of
+from services.lifecycle.tests.step_rig import TOPICS, StepRig
 from services.streaming.interface import SourceRecord
 from services.streaming.local_database import StoreOptions
 from services.streaming.meta import Meta, encode
@@ -84,7 +84,7 @@ class OnePartition:
 
     def __init__(self, directory: Path) -> None:
         self.store = PartitionStore(directory, StoreOptions(4 << 20, 32 << 20), "cost/0")
-        self._bench = StepBench()
+        self._bench = StepRig()
         self._offset = 0
         self.restart()
         self.run(self._control(), Cost())

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.lifecycle.tests.step_bench import TOPICS
+from services.lifecycle.tests.step_rig import TOPICS
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.interface import Headers, SourceHeaders, SourceRecord
 from services.streaming.topics import Topics

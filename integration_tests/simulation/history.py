@@ -19,8 +19,8 @@ from market_supervision.inspections.v1 import inspections_events_pb2 as inspecti
 
 from services.contracts.families import FamilyEvent
 from services.lifecycle.features.days import date_of, day_of
-from services.lifecycle.tests.fold_bench import DAY_MS, all_arms, example, prepared
-from services.lifecycle.tests.step_bench import moment_of
+from services.lifecycle.tests.fold_rig import DAY_MS, all_arms, example, prepared
+from services.lifecycle.tests.step_rig import moment_of
 
 ENTITIES = tuple(f"91442000XX00000{number:02d}R" for number in range(4))
 HISTORY_DAYS = 40

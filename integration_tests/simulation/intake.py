@@ -18,8 +18,8 @@ from services.intake.pipeline import outgoing_record
 from services.intake.placement import Place
 from services.intake.publisher import OutgoingRecord
 from services.intake.slot_history import missing_moves, with_record
-from services.lifecycle.tests.fold_bench import payload_hash
-from services.lifecycle.tests.step_bench import TOPICS
+from services.lifecycle.tests.fold_rig import payload_hash
+from services.lifecycle.tests.step_rig import TOPICS
 from services.streaming.interface import SourceHeaders
 
 DIRT = b"\xff\xff what no intake writes"

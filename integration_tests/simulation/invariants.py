@@ -23,8 +23,8 @@ from integration_tests.simulation.world import BUNDLE_KEY, World
 from services.contracts import state_keys
 from services.contracts.state_keys import StateKind
 from services.lifecycle.digest import digest_records
-from services.lifecycle.tests.fold_bench import day_of
-from services.lifecycle.tests.step_bench import TOPICS
+from services.lifecycle.tests.fold_rig import day_of
+from services.lifecycle.tests.step_rig import TOPICS
 from services.readmodel import record
 from services.readmodel.keys import Keys
 from services.streaming.meta import META_KEY

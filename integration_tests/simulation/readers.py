@@ -12,7 +12,7 @@ from market_supervision.alerts.v1.alert_pb2 import AlertRecord
 from integration_tests.simulation.broker import CHANGELOG, PARTITIONS, Broker, Log
 from integration_tests.simulation.worker import driven
 from services.contracts import topics
-from services.lifecycle.tests.step_bench import TOPICS
+from services.lifecycle.tests.step_rig import TOPICS
 from services.profiles.alert_log import AlertBatch, AlertItem, caught_up
 from services.profiles.cursor import Cursor, CursorSigner, Positions
 from services.profiles.watch_hub import Subscriber as QueuedSubscriber

@@ -7,8 +7,8 @@ from market_supervision.control.v1.control_pb2 import ControlRecord, Tick
 from integration_tests.simulation.broker import ENGINE_TOPICS
 from integration_tests.simulation.replay import in_merge_order
 from integration_tests.simulation.world import FINAL_DAY, FINAL_MS, World
-from services.lifecycle.tests.fold_bench import DAY_MS
-from services.lifecycle.tests.step_bench import moment_of
+from services.lifecycle.tests.fold_rig import DAY_MS
+from services.lifecycle.tests.step_rig import moment_of
 from services.streaming.interface import SourceRecord
 
 DELAY_DAYS_MAX = 8

@@ -13,8 +13,8 @@ from unittest.mock import Mock, patch
 from integration_tests.simulation.broker import ENGINE_TOPICS, Broker, Output
 from integration_tests.simulation.store import LocalStore
 from services.lifecycle.step import LifecycleStep
-from services.lifecycle.tests.fold_bench import zone_of
-from services.lifecycle.tests.step_bench import TOPICS
+from services.lifecycle.tests.fold_rig import zone_of
+from services.lifecycle.tests.step_rig import TOPICS
 from services.streaming import partition as engine_partition
 from services.streaming import tried_step
 from services.streaming.attempts import Attempt, AttemptJournal

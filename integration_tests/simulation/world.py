@@ -17,7 +17,7 @@ from integration_tests.simulation.readers import Projection, Subscriber
 from integration_tests.simulation.store import LocalStore
 from integration_tests.simulation.worker import CRASHES, Crash, Owner, clock_of
 from services.contracts.bundles import build_bundle, overridden, read_files
-from services.lifecycle.tests.step_bench import moment_of
+from services.lifecycle.tests.step_rig import moment_of
 from services.streaming.exits import EngineError, ExitCode
 
 WORKERS = 2

@@ -12,7 +12,7 @@ from services.contracts.families import FamilyEvent
 from services.lifecycle.folding.facts import InvalidEventError
 from services.lifecycle.folding.handlers import FOLDS, ROUTES, SLOT_FIELDS
 from services.lifecycle.folding.slots import SLOTS_MAX, Verdict
-from services.lifecycle.tests.fold_bench import Partition, all_arms, example, prepared
+from services.lifecycle.tests.fold_rig import Partition, all_arms, example, prepared
 
 _UNREMARKABLE = {
     "recent_facts",

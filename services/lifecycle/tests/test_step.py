@@ -24,8 +24,8 @@ from services.lifecycle.digest import digest_records
 from services.lifecycle.record_identity import record_identity
 from services.lifecycle.rules.testing import row, rule_file
 from services.lifecycle.step import FIRING_TICK, IDLE_TICK
-from services.lifecycle.tests.fold_bench import example, prepared
-from services.lifecycle.tests.step_bench import TOPICS, StepBench, moment_of
+from services.lifecycle.tests.fold_rig import example, prepared
+from services.lifecycle.tests.step_rig import TOPICS, StepRig, moment_of
 
 ENTITY = "uscc:91442000XX0000019R"
 
@@ -53,7 +53,7 @@ def _licence(last: tuple[int, int, int], *, version: int = 1) -> FamilyEvent:
 
 def test_burst_of_complaints_raises_one_alert_with_its_evidence() -> None:
     """The fifth complaint of a week raises one alert; the sixth does not raise another."""
-    bench = StepBench()
+    bench = StepRig()
     for number in range(6):
         bench.feed(_complaint(number, day=10), day=10)
     (record,) = bench.alerts
@@ -67,7 +67,7 @@ def test_burst_of_complaints_raises_one_alert_with_its_evidence() -> None:
 
 def test_withdrawn_fact_clears_the_alert_it_raised() -> None:
     """When the facts fall below the line again, the alert is closed as withdrawn."""
-    bench = StepBench()
+    bench = StepRig()
     for number in range(5):
         bench.feed(_complaint(number, day=10), day=10)
     withdrawn = prepared(
@@ -88,7 +88,7 @@ def test_withdrawn_fact_clears_the_alert_it_raised() -> None:
 def test_units_may_be_cut_anywhere_without_changing_alert_ids() -> None:
     """The same records in one unit or in many give the same alert records and the same state."""
     events = [_complaint(number, day=number % 12) for number in range(40)]
-    whole, cut = StepBench(), StepBench()
+    whole, cut = StepRig(), StepRig()
     whole.feed(*events, day=12)
     for event in events:
         cut.feed(event, day=12)
@@ -100,7 +100,7 @@ def test_units_may_be_cut_anywhere_without_changing_alert_ids() -> None:
 
 def test_digest_does_not_depend_on_the_day_on_which_the_log_was_written() -> None:
     """The same facts appended a week later give equal digests, though alerts are raised later."""
-    soon, late = StepBench(), StepBench()
+    soon, late = StepRig(), StepRig()
     for bench, day in ((soon, 10), (late, 17)):
         bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=day)
         assert len(bench.alerts) == 1
@@ -111,7 +111,7 @@ def test_digest_does_not_depend_on_the_day_on_which_the_log_was_written() -> Non
 
 def test_canteen_failure_alerts_and_a_conditional_pass_does_not() -> None:
     """A failed school canteen is warned of at once, one passed with conditions is not."""
-    failed, conditional = StepBench(), StepBench()
+    failed, conditional = StepRig(), StepRig()
     failed.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
     conditional.feed(_canteen(inspections.INSPECTION_RESULT_CONDITIONAL), day=10)
     assert [record.alert.severity for record in failed.alerts] == [alert_pb2.SEVERITY_RED]
@@ -120,7 +120,7 @@ def test_canteen_failure_alerts_and_a_conditional_pass_does_not() -> None:
 
 def test_old_facts_wake_nobody() -> None:
     """Facts older than a rule's max age raise nothing: an import is silent."""
-    bench = StepBench()
+    bench = StepRig()
     bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=400)
     assert not bench.alerts
     counts = state_pb2.SuppressedCounts.FromString(bench.store.committed[b"!suppressed"])
@@ -129,7 +129,7 @@ def test_old_facts_wake_nobody() -> None:
 
 def test_licence_expiry_is_warned_of_by_a_tick_and_resolved_by_renewal() -> None:
     """Thirty days before its last day, with no event at all, a licence raises an alert."""
-    bench = StepBench()
+    bench = StepRig()
     bench.feed(_licence((2026, 3, 31)), day=0)
     for day in range(1, 59):
         bench.tick(day)
@@ -148,7 +148,7 @@ def test_licence_expiry_is_warned_of_by_a_tick_and_resolved_by_renewal() -> None
 
 def test_many_dates_on_one_day_are_acted_on_in_bounded_units() -> None:
     """A tick with more dates than fit a unit goes on in the next, and misses none."""
-    bench = StepBench()
+    bench = StepRig()
     base = _licence((2026, 3, 31))
     count = 1_203
     bench.feed(
@@ -165,7 +165,7 @@ def test_many_dates_on_one_day_are_acted_on_in_bounded_units() -> None:
 
 def test_bad_records_become_dead_letters_and_everything_is_counted() -> None:
     """What cannot be folded goes to the dead-letter topic as it came; the rest is folded."""
-    bench = StepBench()
+    bench = StepRig()
     good = _complaint(1, day=1)
     poison = bench.record("t.complaints", b"k", b"\xff\xff\xff", 1)
     bench.run(bench.event_record(good, 1), poison, bench.event_record(good, 1))
@@ -180,7 +180,7 @@ def test_bad_records_become_dead_letters_and_everything_is_counted() -> None:
 
 def test_link_is_published_for_intakes_and_readers() -> None:
     """A linked key is announced on the links topic, and taken back when the fact is withdrawn."""
-    bench = StepBench()
+    bench = StepRig()
     event = prepared(example("registration", "entity_linked"), record="k1", day=1)
     bench.feed(event, day=1)
     link = state_pb2.LinkRecord.FromString(bench.on(TOPICS.links)[-1].value)
@@ -220,9 +220,7 @@ def test_rule_written_in_a_test_fires_without_a_change_of_code(condition: str) -
         {"name": "nothing", "given": {}, "expect": False},
     ]
     content = yaml.safe_dump(row, allow_unicode=True).encode()
-    bench = StepBench(
-        [*files, BundleFile(path="rules/R99-written-in-a-test.yaml", content=content)]
-    )
+    bench = StepRig([*files, BundleFile(path="rules/R99-written-in-a-test.yaml", content=content)])
     report = prepared(example("complaints", "report_received"), record="p1", day=5)
     bench.feed(report, day=5)
     assert [record.alert.rule.rule_id for record in bench.alerts] == ["R99-written-in-a-test"]
@@ -230,7 +228,7 @@ def test_rule_written_in_a_test_fires_without_a_change_of_code(condition: str) -
 
 def test_bundle_that_cannot_be_used_is_dead_lettered_and_the_old_one_stays() -> None:
     """A broken bundle on the log neither stops the stream nor takes the rules away."""
-    bench = StepBench()
+    bench = StepRig()
     broken = RuleBundle(version=2, files=[BundleFile(path="rules/R98-x.yaml", content=b"id: 1")])
     bench.control(ControlRecord(rule_bundle=broken), day=1)
     assert dict(bench.on(TOPICS.dead_letter)[0].headers)["dlq-reason"] == b"BUNDLE_INVALID"
@@ -240,7 +238,7 @@ def test_bundle_that_cannot_be_used_is_dead_lettered_and_the_old_one_stays() -> 
 
 def test_every_open_alert_can_be_cleared_however_many_there_are() -> None:
     """Alerts beyond those that the entity's state lists close as well when their facts go."""
-    bench = StepBench()
+    bench = StepRig()
 
     def failed(number: int, version: int = 1) -> FamilyEvent:
         event = _canteen(inspections.INSPECTION_RESULT_FAIL)
@@ -259,7 +257,7 @@ def test_every_open_alert_can_be_cleared_however_many_there_are() -> None:
 
 def test_correction_to_another_event_type_clears_what_the_old_one_raised() -> None:
     """A record that turns out to be of another type is judged by the rules of both."""
-    bench = StepBench()
+    bench = StepRig()
     bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
     assert bench.open_threads()
     other = example("inspections", "rectification_ordered")
@@ -277,7 +275,7 @@ def test_condition_that_cannot_be_computed_does_not_hold_and_is_counted() -> Non
             {"name": "none", "given": {}, "expect": False},
         ],
     )
-    bench = StepBench([*files, rule_file(made)])
+    bench = StepRig([*files, rule_file(made)])
     for number in range(3):
         bench.feed(_complaint(number, day=10), day=10)
     assert not bench.open_threads()
@@ -285,7 +283,7 @@ def test_condition_that_cannot_be_computed_does_not_hold_and_is_counted() -> Non
     assert counts.rules[0].failed > 0
 
 
-def _asked_tick(bench: StepBench, day: float) -> bytes:
+def _asked_tick(bench: StepRig, day: float) -> bytes:
     """Key of the tick that the step gives on a test day."""
     told = bench.step.tick(bench.stream_time_ms, moment_of(day), bench.store)
     assert told is not None
@@ -294,7 +292,7 @@ def _asked_tick(bench: StepBench, day: float) -> bytes:
 
 def test_tick_that_fires_has_a_key_of_its_own_and_others_share_one_an_hour() -> None:
     """Compaction keeps the newest record of a key: only those may go that fire nothing."""
-    bench = StepBench()
+    bench = StepRig()
     bench.feed(_licence((2026, 3, 31)), day=0)
     hour = 1 / 24
     assert _asked_tick(bench, 0.1) == _asked_tick(bench, 0.1 + hour / 4)
@@ -308,7 +306,7 @@ def test_tick_that_fires_has_a_key_of_its_own_and_others_share_one_an_hour() -> 
 
 def test_tick_that_compaction_may_remove_fires_nothing() -> None:
     """Whatever the clocks of worker and broker say: with it or without it the alerts are equal."""
-    bench = StepBench()
+    bench = StepRig()
     bench.feed(_licence((2026, 3, 31)), day=0)
     idle = ControlRecord(tick=Tick()).SerializeToString()
     bench.run(bench.record(TOPICS.control, IDLE_TICK + b"1", idle, 59))
@@ -322,7 +320,7 @@ def test_tick_asked_between_step_and_commit_leaves_no_old_state_behind(
 ) -> None:
     """The engine asks for a tick before a unit's output is in the store; nothing of that stays."""
     monkeypatch.setattr(working_set, "CACHE_RECORDS_MAX", 0)
-    bench = StepBench()
+    bench = StepRig()
     for version in (2, 3):
         bundle = build_bundle(read_files(), version, datetime(2020, 1, 1, tzinfo=UTC))
         value = ControlRecord(rule_bundle=bundle).SerializeToString()
@@ -336,7 +334,7 @@ def test_tick_asked_between_step_and_commit_leaves_no_old_state_behind(
 
 def test_tick_under_the_key_of_the_first_release_still_fires() -> None:
     """Logs written before hold ticks under the hour; what they fired, a replay fires again."""
-    bench = StepBench()
+    bench = StepRig()
     bench.feed(_licence((2026, 3, 31)), day=0)
     tick = ControlRecord(tick=Tick()).SerializeToString()
     bench.run(bench.record(TOPICS.control, b"tick|490000", tick, 59))
@@ -345,7 +343,7 @@ def test_tick_under_the_key_of_the_first_release_still_fires() -> None:
 
 def test_record_put_aside_is_a_dead_letter_and_counted() -> None:
     """The log stays accounted for: it is dead-lettered, with its bytes, and not looked into."""
-    bench = StepBench()
+    bench = StepRig()
     topic = next(name for name in TOPICS.families if name.endswith("complaints"))
     record = bench.record(topic, b"key", b"\xff poison", 1)
     output = bench.step.refuse(record, 3, bench.store)
@@ -360,7 +358,7 @@ def test_record_put_aside_is_a_dead_letter_and_counted() -> None:
 
 def test_published_records_are_known_again_by_their_identity() -> None:
     """An alert record by its id, whatever else it says; a dead letter by what it is of."""
-    bench = StepBench()
+    bench = StepRig()
     bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
     topic = next(name for name in TOPICS.families if name.endswith("complaints"))
     bench.run(bench.record(topic, b"key", b"\xff", 11), bench.record(topic, b"key", b"\xff", 11))

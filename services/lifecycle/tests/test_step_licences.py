@@ -13,8 +13,8 @@ from market_supervision.registration.v1 import registration_events_pb2 as regist
 
 from services.contracts.bundles import build_bundle, read_files
 from services.contracts.families import FamilyEvent
-from services.lifecycle.tests.fold_bench import example, prepared
-from services.lifecycle.tests.step_bench import StepBench, moment_of
+from services.lifecycle.tests.fold_rig import example, prepared
+from services.lifecycle.tests.step_rig import StepRig, moment_of
 
 ENTITY_STATE = b"uscc:91442000XX0000019R|e"
 NEW_YEAR = date(2026, 1, 1)
@@ -56,7 +56,7 @@ def _visit(day: int) -> FamilyEvent:
     return prepared(event, record=f"v{day}", matter=f"test/v{day}", day=day)
 
 
-def _open(bench: StepBench) -> set[tuple[str, str]]:
+def _open(bench: StepRig) -> set[tuple[str, str]]:
     """(rule, episode) of the alerts that stand open."""
     last = {record.alert.alert_id: record.alert for record in bench.alerts}
     return {
@@ -66,8 +66,8 @@ def _open(bench: StepBench) -> set[tuple[str, str]]:
     }
 
 
-def _fed(*events: FamilyEvent, day: int) -> StepBench:
-    bench = StepBench()
+def _fed(*events: FamilyEvent, day: int) -> StepRig:
+    bench = StepRig()
     for event in events:
         bench.feed(event, day=day)
     return bench
@@ -272,7 +272,7 @@ def test_moved_date_is_looked_for_behind_the_cursor() -> None:
 
 def test_licences_beyond_those_the_entity_lists_are_judged() -> None:
     """A chain with more licences than its state shows is told of each, and of what replaces it."""
-    bench = StepBench()
+    bench = StepRig()
     bench.feed(
         *(
             _licence("licence_granted", -300, until=5 if n == 1 else 600, number=n, kind=f"T{n}")

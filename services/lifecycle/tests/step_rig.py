@@ -11,7 +11,7 @@ from services.contracts.bundles import build_bundle, overridden, read_files
 from services.contracts.families import FAMILIES, FamilyEvent, family_of
 from services.contracts.identifiers import kafka_key
 from services.lifecycle.step import LifecycleStep, StepTopics
-from services.lifecycle.tests.fold_bench import DAY_MS, payload_hash, zone_of
+from services.lifecycle.tests.fold_rig import DAY_MS, payload_hash, zone_of
 from services.lifecycle.tests.memory_store import MemoryStore
 from services.streaming.interface import SideRecord, SourceRecord
 from services.streaming.unit_of_work import check_output
@@ -35,7 +35,7 @@ def moment_of(day: float) -> int:
     return DAY_ZERO_MS + int(day * DAY_MS)
 
 
-class StepBench:
+class StepRig:
     """One partition with its engine played by the test."""
 
     def __init__(self, files: list[BundleFile] | None = None, **overrides: Any) -> None:

@@ -6,7 +6,6 @@ standing open at the end must be those the city is known to raise, nothing may b
 every run over the same log must come to the same view, and the projection must show every entity.
 """
 
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from integration_tests.performance.processes import (
     sample,
 )
 from integration_tests.performance.session import Session
+from integration_tests.performance.topic_prefix import prefixed
 from integration_tests.system.city_log import (
     CONTROL,
     CityLog,
@@ -38,7 +38,6 @@ from integration_tests.system.city_log import (
 from integration_tests.system.support import Raw, alert_records, publish_rules, read_topic
 from services.contracts import state_keys, topics
 from services.contracts.state_keys import StateKind
-from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.lifecycle.digest import digest_records
 from services.local.system import LocalSystem
 from services.local.waiting import poll_until
@@ -72,18 +71,16 @@ class CityDrain:
 def city_on_log(session: Session, log: CityLog, records: Sequence[Written]) -> Iterator[str]:
     """Make all topics under a prefix of their own and feed them; yield the prefix."""
     prefix = f"city-{uuid.uuid4().hex[:8]}."
-    before = os.environ.get(TOPIC_PREFIX_VARIABLE, "")
-    os.environ[TOPIC_PREFIX_VARIABLE] = prefix
-    try:
-        make_time_lapse_topics(session.bootstrap)
-        publish_rules(session.bootstrap, max_age_days=ALL_DAYS, timestamp_ms=log.begins_ms - 1)
-        feed = Feed(session.bootstrap, records, is_read=False)
-        feed.start()
-        feed.finish()
-        yield prefix
-    finally:
-        _delete_topics(session.bootstrap, prefix)
-        os.environ[TOPIC_PREFIX_VARIABLE] = before
+    with prefixed(prefix):
+        try:
+            make_time_lapse_topics(session.bootstrap)
+            publish_rules(session.bootstrap, max_age_days=ALL_DAYS, timestamp_ms=log.begins_ms - 1)
+            feed = Feed(session.bootstrap, records, is_read=False)
+            feed.start()
+            feed.finish()
+            yield prefix
+        finally:
+            _delete_topics(session.bootstrap, prefix)
 
 
 def drain_city(

@@ -6,10 +6,8 @@ worker makes of it is removed before every measurement, so that each begins with
 
 import asyncio
 import copy
-import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from aiokafka import AIOKafkaProducer
 from market_supervision.inspections.v1.inspections_events_pb2 import (
@@ -21,13 +19,14 @@ from integration_tests.intake.support import inspection, uscc
 from integration_tests.performance.peer_log import delete_topics
 from integration_tests.performance.session import Session
 from integration_tests.performance.shown import Shown
+from integration_tests.performance.topic_prefix import prefixed
 from integration_tests.system.support import publish_rules
 from services.contracts import topics
 from services.contracts.code_tables import load_code_tables
 from services.contracts.examples import load_example
 from services.contracts.families import FAMILIES, FamilyEvent, family_of
 from services.contracts.key_schemes import load_key_schemes
-from services.contracts.topics import TOPIC_PREFIX_VARIABLE, TOPICS
+from services.contracts.topics import TOPICS
 from services.intake.pipeline import Pipeline, Prepared
 from services.runtime.clock import now_ms
 from services.runtime.kafka_topics import ensure_topics
@@ -55,17 +54,6 @@ def prefix_of(session: Session, entities: int) -> str:
         return {"prefix": prefix}
 
     return str(session.kept.once(log_name(entities), make)["prefix"])
-
-
-@contextmanager
-def prefixed(prefix: str) -> Iterator[None]:
-    """Let topic names carry a prefix while the block runs."""
-    before = os.environ.get(TOPIC_PREFIX_VARIABLE, "")
-    os.environ[TOPIC_PREFIX_VARIABLE] = prefix
-    try:
-        yield
-    finally:
-        os.environ[TOPIC_PREFIX_VARIABLE] = before
 
 
 def forget_outputs(bootstrap: str) -> None:

@@ -20,7 +20,6 @@ from integration_tests.performance.growth_log import (
     forget_log,
     forget_outputs,
     prefix_of,
-    prefixed,
 )
 from integration_tests.performance.log_reading import read_progress
 from integration_tests.performance.memory_held import WORKER, held, resident_of_each, when_idle
@@ -29,6 +28,7 @@ from integration_tests.performance.processes import Sample, WrongResultError, at
 from integration_tests.performance.recovery_log import recovery_in
 from integration_tests.performance.session import Session
 from integration_tests.performance.shown import Shown
+from integration_tests.performance.topic_prefix import prefixed
 from services.contracts import topics
 from services.local.system import LocalSystem
 from services.local.waiting import poll_until

@@ -8,7 +8,6 @@ received by this process. The first two seconds are left out.
 """
 
 import asyncio
-import os
 import statistics
 import time
 import uuid
@@ -25,12 +24,12 @@ from integration_tests.performance.peer_log import delete_topics, make_topics
 from integration_tests.performance.processes import WrongResultError
 from integration_tests.performance.row import Figure, Row
 from integration_tests.performance.session import Session
+from integration_tests.performance.topic_prefix import prefixed
 from integration_tests.system.support import publish_rules
 from services.contracts import topics
 from services.contracts.code_tables import load_code_tables
 from services.contracts.families import FAMILY_BY_NAME
 from services.contracts.key_schemes import load_key_schemes
-from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.intake.pipeline import Pipeline, Prepared
 from services.intake.publisher import OutgoingRecord
 from services.local.system import LocalSystem
@@ -179,22 +178,20 @@ async def _records(bootstrap: str, topic: str) -> Figure:
 def _system(session: Session) -> Iterator[str]:
     """Run the worker, the projection and the query side on topics of their own."""
     prefix = f"latency-{uuid.uuid4().hex[:8]}."
-    before = os.environ.get(TOPIC_PREFIX_VARIABLE, "")
-    os.environ[TOPIC_PREFIX_VARIABLE] = prefix
     system = LocalSystem(
         session.directory / prefix.strip("."), session.bootstrap, session.redis_url, prefix
     )
     made: list[str] = []
-    try:
-        made = ensure_topics(session.bootstrap)
-        publish_rules(session.bootstrap, max_age_days=ALL_DAYS)
-        system.start(*SERVICES)
-        system.wait_worker()
-        yield system.wait_serving(("profiles",))["profiles"]
-    finally:
-        system.stop()
-        delete_topics(session.bootstrap, made)
-        os.environ[TOPIC_PREFIX_VARIABLE] = before
+    with prefixed(prefix):
+        try:
+            made = ensure_topics(session.bootstrap)
+            publish_rules(session.bootstrap, max_age_days=ALL_DAYS)
+            system.start(*SERVICES)
+            system.wait_worker()
+            yield system.wait_serving(("profiles",))["profiles"]
+        finally:
+            system.stop()
+            delete_topics(session.bootstrap, made)
 
 
 def _event_to_alert(session: Session) -> Figure:

@@ -8,7 +8,6 @@ stands the baseline in the pipelines of 128 that many programs use.
 """
 
 import asyncio
-import os
 import time
 import uuid
 
@@ -19,13 +18,13 @@ from market_supervision.lifecycle.v1 import state_pb2
 from integration_tests.performance.processes import WrongResultError, at_moment, sample
 from integration_tests.performance.row import Figure, Row
 from integration_tests.performance.session import Session
+from integration_tests.performance.topic_prefix import prefixed
 from integration_tests.reading.changelog_writer import (
     ChangelogWriter,
     Unit,
     entity_state,
     unit_of,
 )
-from services.contracts.topics import TOPIC_PREFIX_VARIABLE
 from services.local.system import LocalSystem
 from services.projection.settings import ProjectionSettings
 from services.readmodel.keys import partition_of
@@ -70,13 +69,9 @@ def _prefix(session: Session) -> str:
 
     def make() -> str:
         prefix = f"projected-{uuid.uuid4().hex[:8]}."
-        before = os.environ.get(TOPIC_PREFIX_VARIABLE, "")
-        os.environ[TOPIC_PREFIX_VARIABLE] = prefix
-        try:
+        with prefixed(prefix):
             ensure_topics(session.bootstrap)
             asyncio.run(_write_changelog(session.bootstrap, session.scaled(ENTITIES)))
-        finally:
-            os.environ[TOPIC_PREFIX_VARIABLE] = before
         return prefix
 
     return session.once("projected", make)

@@ -84,7 +84,7 @@ class OnePartition:
 
     def __init__(self, directory: Path) -> None:
         self.store = PartitionStore(directory, StoreOptions(4 << 20, 32 << 20), "cost/0")
-        self._bench = StepRig()
+        self._rig = StepRig()
         self._offset = 0
         self.restart()
         self.run(self._control(), Cost())
@@ -95,11 +95,11 @@ class OnePartition:
 
     def _control(self) -> list[SourceRecord]:
         record = ControlRecord(rule_bundle=build_bundle(read_files(), 1, _EPOCH))
-        return [self._bench.record(TOPICS.control, b"c", record.SerializeToString(), -10_000)]
+        return [self._rig.record(TOPICS.control, b"c", record.SerializeToString(), -10_000)]
 
     def records(self, events: Sequence[FamilyEvent]) -> list[SourceRecord]:
         """The records an intake would write, appended on the last day."""
-        return [self._bench.event_record(event, LAST_DAY) for event in events]
+        return [self._rig.event_record(event, LAST_DAY) for event in events]
 
     def run(self, records: Sequence[SourceRecord], cost: Cost) -> None:
         """Do one unit of work as the engine does."""

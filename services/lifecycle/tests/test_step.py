@@ -53,10 +53,10 @@ def _licence(last: tuple[int, int, int], *, version: int = 1) -> FamilyEvent:
 
 def test_burst_of_complaints_raises_one_alert_with_its_evidence() -> None:
     """The fifth complaint of a week raises one alert; the sixth does not raise another."""
-    bench = StepRig()
+    rig = StepRig()
     for number in range(6):
-        bench.feed(_complaint(number, day=10), day=10)
-    (record,) = bench.alerts
+        rig.feed(_complaint(number, day=10), day=10)
+    (record,) = rig.alerts
     assert record.transition == alert_pb2.ALERT_TRANSITION_RAISED
     assert record.alert.rule.rule_id.startswith("R01")
     assert record.alert.episode_key == "month:2026-01"
@@ -67,9 +67,9 @@ def test_burst_of_complaints_raises_one_alert_with_its_evidence() -> None:
 
 def test_withdrawn_fact_clears_the_alert_it_raised() -> None:
     """When the facts fall below the line again, the alert is closed as withdrawn."""
-    bench = StepRig()
+    rig = StepRig()
     for number in range(5):
-        bench.feed(_complaint(number, day=10), day=10)
+        rig.feed(_complaint(number, day=10), day=10)
     withdrawn = prepared(
         example("complaints", "complaint_received"),
         record="c4",
@@ -78,11 +78,11 @@ def test_withdrawn_fact_clears_the_alert_it_raised() -> None:
         version=2,
         disposition=envelope_pb2.DISPOSITION_WITHDRAWN,
     )
-    bench.feed(withdrawn, day=11)
-    closed = bench.alerts[-1]
+    rig.feed(withdrawn, day=11)
+    closed = rig.alerts[-1]
     assert closed.transition == alert_pb2.ALERT_TRANSITION_CLOSED
     assert closed.alert.outcome == alert_pb2.ALERT_OUTCOME_WITHDRAWN
-    assert not bench.open_threads()
+    assert not rig.open_threads()
 
 
 def test_units_may_be_cut_anywhere_without_changing_alert_ids() -> None:
@@ -94,18 +94,18 @@ def test_units_may_be_cut_anywhere_without_changing_alert_ids() -> None:
         cut.feed(event, day=12)
     assert [r.alert_event_id for r in whole.alerts] == [r.alert_event_id for r in cut.alerts]
     assert whole.alerts
-    digests = [digest_records(bench.store.committed.items()) for bench in (whole, cut)]
+    digests = [digest_records(rig.store.committed.items()) for rig in (whole, cut)]
     assert digests[0] == digests[1]
 
 
 def test_digest_does_not_depend_on_the_day_on_which_the_log_was_written() -> None:
     """The same facts appended a week later give equal digests, though alerts are raised later."""
     soon, late = StepRig(), StepRig()
-    for bench, day in ((soon, 10), (late, 17)):
-        bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=day)
-        assert len(bench.alerts) == 1
+    for rig, day in ((soon, 10), (late, 17)):
+        rig.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=day)
+        assert len(rig.alerts) == 1
     assert soon.alerts[0] != late.alerts[0]
-    digests = [digest_records(bench.store.committed.items()) for bench in (soon, late)]
+    digests = [digest_records(rig.store.committed.items()) for rig in (soon, late)]
     assert digests[0] == digests[1]
 
 
@@ -120,70 +120,70 @@ def test_canteen_failure_alerts_and_a_conditional_pass_does_not() -> None:
 
 def test_old_facts_wake_nobody() -> None:
     """Facts older than a rule's max age raise nothing: an import is silent."""
-    bench = StepRig()
-    bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=400)
-    assert not bench.alerts
-    counts = state_pb2.SuppressedCounts.FromString(bench.store.committed[b"!suppressed"])
+    rig = StepRig()
+    rig.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=400)
+    assert not rig.alerts
+    counts = state_pb2.SuppressedCounts.FromString(rig.store.committed[b"!suppressed"])
     assert any(row.rule_id.startswith("R08") and row.changes == 1 for row in counts.rules)
 
 
 def test_licence_expiry_is_warned_of_by_a_tick_and_resolved_by_renewal() -> None:
     """Thirty days before its last day, with no event at all, a licence raises an alert."""
-    bench = StepRig()
-    bench.feed(_licence((2026, 3, 31)), day=0)
+    rig = StepRig()
+    rig.feed(_licence((2026, 3, 31)), day=0)
     for day in range(1, 59):
-        bench.tick(day)
-    assert not bench.alerts
-    bench.tick(59)  # 2026-03-01
-    (record,) = bench.alerts
+        rig.tick(day)
+    assert not rig.alerts
+    rig.tick(59)  # 2026-03-01
+    (record,) = rig.alerts
     assert record.alert.episode_key == "matter:test/l1:2026-03-31"
     assert record.cause.due_key
     renewed = example("registration", "licence_renewed")
     body = renewed.licence_renewed  # type: ignore[union-attr]
     body.valid_until_date.year, body.valid_until_date.month, body.valid_until_date.day = 2031, 3, 31
     body.ClearField("valid_from_date")
-    bench.feed(prepared(renewed, record="l2", matter="test/l1", day=61), day=61)
-    assert bench.alerts[-1].alert.outcome == alert_pb2.ALERT_OUTCOME_RESOLVED
+    rig.feed(prepared(renewed, record="l2", matter="test/l1", day=61), day=61)
+    assert rig.alerts[-1].alert.outcome == alert_pb2.ALERT_OUTCOME_RESOLVED
 
 
 def test_many_dates_on_one_day_are_acted_on_in_bounded_units() -> None:
     """A tick with more dates than fit a unit goes on in the next, and misses none."""
-    bench = StepRig()
+    rig = StepRig()
     base = _licence((2026, 3, 31))
     count = 1_203
-    bench.feed(
+    rig.feed(
         *(
             prepared(base, record=f"l{n}", matter=f"test/l{n}", entity=f"E{n}", day=-300)
             for n in range(count)
         ),
         day=0,
     )
-    bench.tick(60)
-    assert len({record.alert.entity_key for record in bench.alerts}) == count
-    assert len(bench.alerts) == count
+    rig.tick(60)
+    assert len({record.alert.entity_key for record in rig.alerts}) == count
+    assert len(rig.alerts) == count
 
 
 def test_bad_records_become_dead_letters_and_everything_is_counted() -> None:
     """What cannot be folded goes to the dead-letter topic as it came; the rest is folded."""
-    bench = StepRig()
+    rig = StepRig()
     good = _complaint(1, day=1)
-    poison = bench.record("t.complaints", b"k", b"\xff\xff\xff", 1)
-    bench.run(bench.event_record(good, 1), poison, bench.event_record(good, 1))
-    (letter,) = bench.on(TOPICS.dead_letter)
+    poison = rig.record("t.complaints", b"k", b"\xff\xff\xff", 1)
+    rig.run(rig.event_record(good, 1), poison, rig.event_record(good, 1))
+    (letter,) = rig.on(TOPICS.dead_letter)
     headers = dict(letter.headers)
     assert (letter.key, letter.value) == (b"k", b"\xff\xff\xff")
     assert headers["dlq-reason"] == b"NOT_AN_EVENT"
     assert headers["dlq-offset"] == b"0"
-    counts = state_pb2.RecordCounts.FromString(bench.store.committed[b"!counts|t.complaints"])
+    counts = state_pb2.RecordCounts.FromString(rig.store.committed[b"!counts|t.complaints"])
     assert (counts.applied, counts.duplicates, counts.dead_lettered) == (1, 1, 1)
 
 
 def test_link_is_published_for_intakes_and_readers() -> None:
     """A linked key is announced on the links topic, and taken back when the fact is withdrawn."""
-    bench = StepRig()
+    rig = StepRig()
     event = prepared(example("registration", "entity_linked"), record="k1", day=1)
-    bench.feed(event, day=1)
-    link = state_pb2.LinkRecord.FromString(bench.on(TOPICS.links)[-1].value)
+    rig.feed(event, day=1)
+    link = state_pb2.LinkRecord.FromString(rig.on(TOPICS.links)[-1].value)
     target = event.entity_linked.to  # type: ignore[union-attr]
     assert (link.from_key, link.to_key) == (ENTITY, f"{target.scheme}:{target.value}")
     withdrawn = prepared(
@@ -193,8 +193,8 @@ def test_link_is_published_for_intakes_and_readers() -> None:
         version=2,
         disposition=envelope_pb2.DISPOSITION_WITHDRAWN,
     )
-    bench.feed(withdrawn, day=2)
-    assert state_pb2.LinkRecord.FromString(bench.on(TOPICS.links)[-1].value).to_key == ""
+    rig.feed(withdrawn, day=2)
+    assert state_pb2.LinkRecord.FromString(rig.on(TOPICS.links)[-1].value).to_key == ""
 
 
 @pytest.mark.parametrize(
@@ -220,49 +220,49 @@ def test_rule_written_in_a_test_fires_without_a_change_of_code(condition: str) -
         {"name": "nothing", "given": {}, "expect": False},
     ]
     content = yaml.safe_dump(row, allow_unicode=True).encode()
-    bench = StepRig([*files, BundleFile(path="rules/R99-written-in-a-test.yaml", content=content)])
+    rig = StepRig([*files, BundleFile(path="rules/R99-written-in-a-test.yaml", content=content)])
     report = prepared(example("complaints", "report_received"), record="p1", day=5)
-    bench.feed(report, day=5)
-    assert [record.alert.rule.rule_id for record in bench.alerts] == ["R99-written-in-a-test"]
+    rig.feed(report, day=5)
+    assert [record.alert.rule.rule_id for record in rig.alerts] == ["R99-written-in-a-test"]
 
 
 def test_bundle_that_cannot_be_used_is_dead_lettered_and_the_old_one_stays() -> None:
     """A broken bundle on the log neither stops the stream nor takes the rules away."""
-    bench = StepRig()
+    rig = StepRig()
     broken = RuleBundle(version=2, files=[BundleFile(path="rules/R98-x.yaml", content=b"id: 1")])
-    bench.control(ControlRecord(rule_bundle=broken), day=1)
-    assert dict(bench.on(TOPICS.dead_letter)[0].headers)["dlq-reason"] == b"BUNDLE_INVALID"
-    bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
-    assert len(bench.alerts) == 1
+    rig.control(ControlRecord(rule_bundle=broken), day=1)
+    assert dict(rig.on(TOPICS.dead_letter)[0].headers)["dlq-reason"] == b"BUNDLE_INVALID"
+    rig.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
+    assert len(rig.alerts) == 1
 
 
 def test_every_open_alert_can_be_cleared_however_many_there_are() -> None:
     """Alerts beyond those that the entity's state lists close as well when their facts go."""
-    bench = StepRig()
+    rig = StepRig()
 
     def failed(number: int, version: int = 1) -> FamilyEvent:
         event = _canteen(inspections.INSPECTION_RESULT_FAIL)
         record, matter = f"i{number:02d}", f"test/i{number:02d}"
         return prepared(event, record=record, matter=matter, day=10, version=version)
 
-    bench.feed(*(failed(number) for number in range(20)), day=10)
-    assert len(bench.open_threads()) == 20
+    rig.feed(*(failed(number) for number in range(20)), day=10)
+    assert len(rig.open_threads()) == 20
     for number in (17, 18):
         withdrawn = failed(number, version=2)
         withdrawn.envelope.disposition = envelope_pb2.DISPOSITION_WITHDRAWN
         withdrawn.ClearField("body")
-        bench.feed(withdrawn, day=11)
-    assert len(bench.open_threads()) == 18
+        rig.feed(withdrawn, day=11)
+    assert len(rig.open_threads()) == 18
 
 
 def test_correction_to_another_event_type_clears_what_the_old_one_raised() -> None:
     """A record that turns out to be of another type is judged by the rules of both."""
-    bench = StepRig()
-    bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
-    assert bench.open_threads()
+    rig = StepRig()
+    rig.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
+    assert rig.open_threads()
     other = example("inspections", "rectification_ordered")
-    bench.feed(prepared(other, record="i1", matter="test/i1", day=10, version=2), day=11)
-    assert not bench.open_threads()
+    rig.feed(prepared(other, record="i1", matter="test/i1", day=10, version=2), day=11)
+    assert not rig.open_threads()
 
 
 def test_condition_that_cannot_be_computed_does_not_hold_and_is_counted() -> None:
@@ -275,44 +275,44 @@ def test_condition_that_cannot_be_computed_does_not_hold_and_is_counted() -> Non
             {"name": "none", "given": {}, "expect": False},
         ],
     )
-    bench = StepRig([*files, rule_file(made)])
+    rig = StepRig([*files, rule_file(made)])
     for number in range(3):
-        bench.feed(_complaint(number, day=10), day=10)
-    assert not bench.open_threads()
-    counts = state_pb2.SuppressedCounts.FromString(bench.store.committed[b"!suppressed"])
+        rig.feed(_complaint(number, day=10), day=10)
+    assert not rig.open_threads()
+    counts = state_pb2.SuppressedCounts.FromString(rig.store.committed[b"!suppressed"])
     assert counts.rules[0].failed > 0
 
 
-def _asked_tick(bench: StepRig, day: float) -> bytes:
+def _asked_tick(rig: StepRig, day: float) -> bytes:
     """Key of the tick that the step gives on a test day."""
-    told = bench.step.tick(bench.stream_time_ms, moment_of(day), bench.store)
+    told = rig.step.tick(rig.stream_time_ms, moment_of(day), rig.store)
     assert told is not None
     return told[0]
 
 
 def test_tick_that_fires_has_a_key_of_its_own_and_others_share_one_an_hour() -> None:
     """Compaction keeps the newest record of a key: only those may go that fire nothing."""
-    bench = StepRig()
-    bench.feed(_licence((2026, 3, 31)), day=0)
+    rig = StepRig()
+    rig.feed(_licence((2026, 3, 31)), day=0)
     hour = 1 / 24
-    assert _asked_tick(bench, 0.1) == _asked_tick(bench, 0.1 + hour / 4)
-    assert _asked_tick(bench, 0.1).startswith(IDLE_TICK)
-    due = {_asked_tick(bench, 1), _asked_tick(bench, 1 + hour / 4)}
+    assert _asked_tick(rig, 0.1) == _asked_tick(rig, 0.1 + hour / 4)
+    assert _asked_tick(rig, 0.1).startswith(IDLE_TICK)
+    due = {_asked_tick(rig, 1), _asked_tick(rig, 1 + hour / 4)}
     assert len(due) == 2
     assert all(key.startswith(FIRING_TICK) for key in due)
-    bench.tick(1)
-    assert _asked_tick(bench, 1 + hour).startswith(IDLE_TICK)
+    rig.tick(1)
+    assert _asked_tick(rig, 1 + hour).startswith(IDLE_TICK)
 
 
 def test_tick_that_compaction_may_remove_fires_nothing() -> None:
     """Whatever the clocks of worker and broker say: with it or without it the alerts are equal."""
-    bench = StepRig()
-    bench.feed(_licence((2026, 3, 31)), day=0)
+    rig = StepRig()
+    rig.feed(_licence((2026, 3, 31)), day=0)
     idle = ControlRecord(tick=Tick()).SerializeToString()
-    bench.run(bench.record(TOPICS.control, IDLE_TICK + b"1", idle, 59))
-    assert not bench.alerts
-    bench.tick(60)
-    assert len(bench.alerts) == 1
+    rig.run(rig.record(TOPICS.control, IDLE_TICK + b"1", idle, 59))
+    assert not rig.alerts
+    rig.tick(60)
+    assert len(rig.alerts) == 1
 
 
 def test_tick_asked_between_step_and_commit_leaves_no_old_state_behind(
@@ -320,33 +320,33 @@ def test_tick_asked_between_step_and_commit_leaves_no_old_state_behind(
 ) -> None:
     """The engine asks for a tick before a unit's output is in the store; nothing of that stays."""
     monkeypatch.setattr(working_set, "CACHE_RECORDS_MAX", 0)
-    bench = StepRig()
+    rig = StepRig()
     for version in (2, 3):
         bundle = build_bundle(read_files(), version, datetime(2020, 1, 1, tzinfo=UTC))
         value = ControlRecord(rule_bundle=bundle).SerializeToString()
-        record = bench.record(TOPICS.control, b"bundle", value, version)
-        output = bench.step.run([record], bench.store, bench.stream_time_ms)
-        _asked_tick(bench, 5)
-        bench.store.commit(output.changelog, output.local)
-    history = state_pb2.BundleHistory.FromString(bench.store.committed[HISTORY_KEY])
+        record = rig.record(TOPICS.control, b"bundle", value, version)
+        output = rig.step.run([record], rig.store, rig.stream_time_ms)
+        _asked_tick(rig, 5)
+        rig.store.commit(output.changelog, output.local)
+    history = state_pb2.BundleHistory.FromString(rig.store.committed[HISTORY_KEY])
     assert [reference.version for reference in history.bundles] == [1, 2, 3]
 
 
 def test_tick_under_the_key_of_the_first_release_still_fires() -> None:
     """Logs written before hold ticks under the hour; what they fired, a replay fires again."""
-    bench = StepRig()
-    bench.feed(_licence((2026, 3, 31)), day=0)
+    rig = StepRig()
+    rig.feed(_licence((2026, 3, 31)), day=0)
     tick = ControlRecord(tick=Tick()).SerializeToString()
-    bench.run(bench.record(TOPICS.control, b"tick|490000", tick, 59))
-    assert len(bench.alerts) == 1
+    rig.run(rig.record(TOPICS.control, b"tick|490000", tick, 59))
+    assert len(rig.alerts) == 1
 
 
 def test_record_put_aside_is_a_dead_letter_and_counted() -> None:
     """The log stays accounted for: it is dead-lettered, with its bytes, and not looked into."""
-    bench = StepRig()
+    rig = StepRig()
     topic = next(name for name in TOPICS.families if name.endswith("complaints"))
-    record = bench.record(topic, b"key", b"\xff poison", 1)
-    output = bench.step.refuse(record, 3, bench.store)
+    record = rig.record(topic, b"key", b"\xff poison", 1)
+    output = rig.step.refuse(record, 3, rig.store)
     (letter,) = output.side
     headers = dict(letter.headers)
     assert (letter.topic, letter.key, letter.value) == (TOPICS.dead_letter, b"key", b"\xff poison")
@@ -358,14 +358,14 @@ def test_record_put_aside_is_a_dead_letter_and_counted() -> None:
 
 def test_published_records_are_known_again_by_their_identity() -> None:
     """An alert record by its id, whatever else it says; a dead letter by what it is of."""
-    bench = StepRig()
-    bench.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
+    rig = StepRig()
+    rig.feed(_canteen(inspections.INSPECTION_RESULT_FAIL), day=10)
     topic = next(name for name in TOPICS.families if name.endswith("complaints"))
-    bench.run(bench.record(topic, b"key", b"\xff", 11), bench.record(topic, b"key", b"\xff", 11))
+    rig.run(rig.record(topic, b"key", b"\xff", 11), rig.record(topic, b"key", b"\xff", 11))
     identity = record_identity(TOPICS.alerts)
-    (alert,) = bench.on(TOPICS.alerts)
+    (alert,) = rig.on(TOPICS.alerts)
     again = alert_pb2.AlertRecord.FromString(alert.value)
     again.alert.revision = 99
     assert identity(alert) == identity(alert._replace(value=again.SerializeToString()))
-    letters = bench.on(TOPICS.dead_letter)
+    letters = rig.on(TOPICS.dead_letter)
     assert len({identity(letter) for letter in letters}) == len(letters) == 2

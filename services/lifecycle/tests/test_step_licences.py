@@ -56,9 +56,9 @@ def _visit(day: int) -> FamilyEvent:
     return prepared(event, record=f"v{day}", matter=f"test/v{day}", day=day)
 
 
-def _open(bench: StepRig) -> set[tuple[str, str]]:
+def _open(rig: StepRig) -> set[tuple[str, str]]:
     """(rule, episode) of the alerts that stand open."""
-    last = {record.alert.alert_id: record.alert for record in bench.alerts}
+    last = {record.alert.alert_id: record.alert for record in rig.alerts}
     return {
         (alert.rule.rule_id[:3], alert.episode_key)
         for alert in last.values()
@@ -67,32 +67,32 @@ def _open(bench: StepRig) -> set[tuple[str, str]]:
 
 
 def _fed(*events: FamilyEvent, day: int) -> StepRig:
-    bench = StepRig()
+    rig = StepRig()
     for event in events:
-        bench.feed(event, day=day)
-    return bench
+        rig.feed(event, day=day)
+    return rig
 
 
 def test_two_ended_licences_of_a_type_raise_one_alert_for_the_latest() -> None:
     """A shop with a row of old licences is told of the one that ended last, once."""
-    bench = _fed(
+    rig = _fed(
         _licence("licence_granted", -900, until=-400, number=1),
         _licence("licence_granted", -400, until=5, number=2),
         _visit(9),
         day=10,
     )
-    assert {key for rule, key in _open(bench) if rule == TRADING} == {"matter:test/l2:2026-01-06"}
+    assert {key for rule, key in _open(rig) if rule == TRADING} == {"matter:test/l2:2026-01-06"}
 
 
 def test_renewal_resolves_and_a_later_lapse_is_another_episode() -> None:
     """Trading without a licence ends with the renewal; trading after the next lapse is new."""
-    bench = _fed(_licence("licence_granted", -300, until=2), _visit(5), day=6)
-    first = {key for rule, key in _open(bench) if rule == TRADING}
-    bench.feed(_licence("licence_renewed", 7, until=12), day=7)
-    outcomes = {record.alert.episode_key: record.alert.outcome for record in bench.alerts}
+    rig = _fed(_licence("licence_granted", -300, until=2), _visit(5), day=6)
+    first = {key for rule, key in _open(rig) if rule == TRADING}
+    rig.feed(_licence("licence_renewed", 7, until=12), day=7)
+    outcomes = {record.alert.episode_key: record.alert.outcome for record in rig.alerts}
     assert outcomes["matter:test/l1:2026-01-03"] == RESOLVED
-    bench.feed(_visit(14), day=14)
-    second = {key for rule, key in _open(bench) if rule == TRADING}
+    rig.feed(_visit(14), day=14)
+    second = {key for rule, key in _open(rig) if rule == TRADING}
     assert (first, second) == ({"matter:test/l1:2026-01-03"}, {"matter:test/l1:2026-01-13"})
 
 
@@ -132,13 +132,13 @@ def test_open_alerts_do_not_depend_on_the_order_of_arrival(facts: list[FamilyEve
 
 def test_end_of_a_licence_is_remembered_when_it_is_renewed() -> None:
     """As of the days between, the revocation stands; as of the renewal's day it does not."""
-    bench = _fed(
+    rig = _fed(
         _licence("licence_granted", -300, until=400),
         _licence("licence_revoked", 5),
         _licence("licence_renewed", 20, until=400),
         day=21,
     )
-    entity = state_pb2.EntityState.FromString(bench.store.committed[ENTITY_STATE])
+    entity = state_pb2.EntityState.FromString(rig.store.committed[ENTITY_STATE])
     (licence,) = entity.licences
     assert [end.kind for end in licence.ends] == ["revoked"]
     assert (licence.ended_day, licence.ended_kind) == (0, "")
@@ -146,51 +146,51 @@ def test_end_of_a_licence_is_remembered_when_it_is_renewed() -> None:
 
 def test_corrected_type_judges_the_licences_of_the_type_before() -> None:
     """A licence that turns out to be of another type no longer replaces the one that lapsed."""
-    bench = _fed(
+    rig = _fed(
         _licence("licence_granted", -300, until=2, number=1),
         _licence("licence_granted", -10, until=900, number=2),
         _visit(9),
         day=10,
     )
-    assert not {key for rule, key in _open(bench) if rule == TRADING}
+    assert not {key for rule, key in _open(rig) if rule == TRADING}
     other = _licence("licence_granted", -10, until=900, number=2, kind="DRUG", version=2)
-    bench.feed(other, day=11)
-    assert {key for rule, key in _open(bench) if rule == TRADING} == {"matter:test/l1:2026-01-03"}
+    rig.feed(other, day=11)
+    assert {key for rule, key in _open(rig) if rule == TRADING} == {"matter:test/l1:2026-01-03"}
 
 
 def test_warning_of_the_last_day_is_over_when_another_licence_lasts_longer() -> None:
     """A new licence of the type, even one that begins when the old one ends, answers it."""
-    bench = _fed(_licence("licence_granted", -300, until=20), day=0)
-    assert {rule for rule, _key in _open(bench)} == {EXPIRING}
-    bench.feed(_licence("licence_granted", 3, until=900, number=2), day=3)
-    assert not _open(bench)
-    assert bench.alerts[-1].alert.outcome == RESOLVED
+    rig = _fed(_licence("licence_granted", -300, until=20), day=0)
+    assert {rule for rule, _key in _open(rig)} == {EXPIRING}
+    rig.feed(_licence("licence_granted", 3, until=900, number=2), day=3)
+    assert not _open(rig)
+    assert rig.alerts[-1].alert.outcome == RESOLVED
 
 
 def test_of_two_licences_that_both_run_out_the_later_one_is_announced() -> None:
     """Two licences of a type do not hide each other."""
-    bench = _fed(
+    rig = _fed(
         _licence("licence_granted", -300, until=10, number=1),
         _licence("licence_granted", -300, until=20, number=2),
         day=0,
     )
-    assert _open(bench) == {(EXPIRING, "matter:test/l2:2026-01-21")}
+    assert _open(rig) == {(EXPIRING, "matter:test/l2:2026-01-21")}
 
 
 def test_licence_cancelled_with_hindsight_no_longer_hides_the_one_whose_date_has_passed() -> None:
     """The warning of a last day stands whether the other licence's end came before or after it."""
     opened = []
     for known_on_day in (24, 27):
-        bench = _fed(
+        rig = _fed(
             _licence("licence_granted", -300, until=56, number=1),
             _licence("licence_granted", -300, until=900, number=2),
             day=0,
         )
         for day in range(1, 30):
             if day == known_on_day:
-                bench.feed(_licence("licence_cancelled", 22, number=2), day=day)
-            bench.tick(day)
-        opened.append(_open(bench))
+                rig.feed(_licence("licence_cancelled", 22, number=2), day=day)
+            rig.tick(day)
+        opened.append(_open(rig))
     assert opened[0] == opened[1] == {(EXPIRING, "matter:test/l1:2026-02-26")}
 
 
@@ -198,8 +198,8 @@ def test_alert_of_a_licence_is_withdrawn_with_it_though_its_matter_holds_other_f
     """What was said of a licence is taken back when the licence turns out to be no licence."""
     other = prepared(example("complaints", "report_received"), record="p1", matter="test/l1", day=1)
     granted, ended = _licence("licence_granted", -300), _licence("licence_revoked", 5)
-    bench = _fed(other, granted, ended, _visit(9), day=10)
-    assert {rule for rule, _key in _open(bench)} == {TRADING}
+    rig = _fed(other, granted, ended, _visit(9), day=10)
+    assert {rule for rule, _key in _open(rig)} == {TRADING}
     for event in (granted, ended):
         gone = prepared(
             event,
@@ -209,8 +209,8 @@ def test_alert_of_a_licence_is_withdrawn_with_it_though_its_matter_holds_other_f
             version=2,
             disposition=envelope_pb2.DISPOSITION_WITHDRAWN,
         )
-        bench.feed(gone, day=11)
-    assert not _open(bench)
+        rig.feed(gone, day=11)
+    assert not _open(rig)
 
 
 def test_end_of_a_licence_bears_on_later_days_whatever_else_its_matter_holds() -> None:
@@ -219,16 +219,16 @@ def test_end_of_a_licence_bears_on_later_days_whatever_else_its_matter_holds() -
     case = prepared(published, record="p", matter="test/l1", day=1)
     facts = [case, _visit(12), _licence("licence_revoked", 5)]
     for events in permutations(facts):
-        bench = _fed(*events, day=40)
-        assert (TRADING, "matter:test/l1:2026-01-06") in _open(bench)
+        rig = _fed(*events, day=40)
+        assert (TRADING, "matter:test/l1:2026-01-06") in _open(rig)
 
 
 def test_warning_of_the_last_day_is_over_when_the_business_is_struck_off() -> None:
     """Nobody renews the licence of a business that ceased; taken back, the warning stands again."""
-    bench = _fed(_licence("licence_granted", -300, until=20), day=0)
+    rig = _fed(_licence("licence_granted", -300, until=20), day=0)
     struck_off = example("registration", "entity_deregistered")
-    bench.feed(prepared(struck_off, record="x", matter="test/x", day=2), day=2)
-    assert not _open(bench)
+    rig.feed(prepared(struck_off, record="x", matter="test/x", day=2), day=2)
+    assert not _open(rig)
     gone = prepared(
         struck_off,
         record="x",
@@ -237,8 +237,8 @@ def test_warning_of_the_last_day_is_over_when_the_business_is_struck_off() -> No
         version=2,
         disposition=envelope_pb2.DISPOSITION_WITHDRAWN,
     )
-    bench.feed(gone, day=3)
-    assert _open(bench) == {(EXPIRING, "matter:test/l1:2026-01-21")}
+    rig.feed(gone, day=3)
+    assert _open(rig) == {(EXPIRING, "matter:test/l1:2026-01-21")}
 
 
 def _bundle(version: int, offset_days: int, day: int) -> ControlRecord:
@@ -257,29 +257,29 @@ def _bundle(version: int, offset_days: int, day: int) -> ControlRecord:
 
 def test_moved_date_is_looked_for_behind_the_cursor() -> None:
     """A rule that looks earlier from now on also finds what its new date has already passed."""
-    bench = _fed(_licence("licence_granted", -300, until=55), day=0)
-    bench.tick(4)
-    bench.control(_bundle(2, -60, day=5), day=4)
-    bench.tick(4.5)
-    assert not bench.alerts
-    bench.tick(6)
-    (record,) = bench.alerts
+    rig = _fed(_licence("licence_granted", -300, until=55), day=0)
+    rig.tick(4)
+    rig.control(_bundle(2, -60, day=5), day=4)
+    rig.tick(4.5)
+    assert not rig.alerts
+    rig.tick(6)
+    (record,) = rig.alerts
     assert record.alert.episode_key == "matter:test/l1:2026-02-25"
-    bench.tick(7)
-    bench.tick(26)
-    assert len(bench.alerts) == 1
+    rig.tick(7)
+    rig.tick(26)
+    assert len(rig.alerts) == 1
 
 
 def test_licences_beyond_those_the_entity_lists_are_judged() -> None:
     """A chain with more licences than its state shows is told of each, and of what replaces it."""
-    bench = StepRig()
-    bench.feed(
+    rig = StepRig()
+    rig.feed(
         *(
             _licence("licence_granted", -300, until=5 if n == 1 else 600, number=n, kind=f"T{n}")
             for n in range(1, 21)
         ),
         day=0,
     )
-    assert {key for _rule, key in _open(bench)} == {"matter:test/l1:2026-01-06"}
-    bench.feed(_visit(9), day=9)
-    assert (TRADING, "matter:test/l1:2026-01-06") in _open(bench)
+    assert {key for _rule, key in _open(rig)} == {"matter:test/l1:2026-01-06"}
+    rig.feed(_visit(9), day=9)
+    assert (TRADING, "matter:test/l1:2026-01-06") in _open(rig)

@@ -25,7 +25,7 @@ from integration_tests.performance.log_reading import read_progress
 from integration_tests.performance.memory_held import WORKER, held, resident_of_each, when_idle
 from integration_tests.performance.peer_fold import REPORTED_PART
 from integration_tests.performance.processes import Sample, WrongResultError, at_moment, sample
-from integration_tests.performance.recovery_log import recovery_in
+from integration_tests.performance.recovery_log import recovery_of
 from integration_tests.performance.session import Session
 from integration_tests.performance.shown import Shown
 from integration_tests.performance.topic_prefix import prefixed
@@ -206,21 +206,7 @@ def _recover(system: LocalSystem, entities: int) -> tuple[float, int]:
     """Let a worker without local stores recover; return microseconds a record, and records."""
     log_file = system.process(WORKER).log_file
     system.supervisor.stop(WORKER)
-    system.status_file(WORKER).unlink(missing_ok=True)
     shutil.rmtree(system.run_directory / "data" / WORKER)
     log_file.unlink()
-    system.start(WORKER)
-
-    def ready() -> bool:
-        for exited in system.supervisor.check():
-            raise WrongResultError(f"{exited.name} ended with {exited.exit_code}")
-        return bool(system.worker_status(WORKER).get("ready", False))
-
-    poll_until(
-        ready,
-        timeout_seconds=_seconds_max(entities * EVENTS_PER_ENTITY),
-        what=f"{WORKER} has recovered",
-        interval_seconds=LOOK_SECONDS,
-    )
-    recovery = recovery_in(log_file)
+    recovery = recovery_of(system, WORKER, _seconds_max(entities * EVENTS_PER_ENTITY))
     return recovery.restored_s / recovery.records * 1e6, recovery.records

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from integration_tests.performance.processes import WrongResultError
+from services.local.system import LocalSystem
+from services.local.waiting import poll_until
+
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,27 @@ def recovery_in(log_file: Path) -> Recovery:
         float(opened["took_s"]),
         datetime.fromisoformat(opened["timestamp"]).timestamp() * 1000,
     )
+
+
+def recovery_of(system: LocalSystem, worker: str, seconds_max: float) -> Recovery:
+    """Start a lifecycle worker that has no log yet, and return what its recovery came to.
+
+    Raises WrongResultError when it ends, TimeoutError when it is not ready in time.
+    """
+    system.start(worker)
+
+    def ready() -> bool:
+        for exited in system.supervisor.check():
+            raise WrongResultError(f"{exited.name} ended with {exited.exit_code}")
+        return bool(system.worker_status(worker).get("ready", False))
+
+    poll_until(
+        ready,
+        timeout_seconds=seconds_max,
+        what=f"{worker} has recovered",
+        interval_seconds=LOOK_SECONDS,
+    )
+    return recovery_in(system.process(worker).log_file)
 
 
 def _line(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from integration_tests.performance.peer_run import drain
 from integration_tests.performance.peers.catalogue import ENGINE
 from integration_tests.performance.processes import Sample, WrongResultError, at_moment
 from integration_tests.performance.recovery_log import recovery_in
-from integration_tests.performance.rows import latency
+from integration_tests.performance.rows import latency, projection
 from integration_tests.performance.rows.pipeline import DUPLICATES, disturbed
+from integration_tests.performance.state_log import copies
 from integration_tests.system.city_log import CONTROL, Written
 from integration_tests.system.support import Raw
+from services.contracts import state_keys
 from services.streaming import meta
 from services.streaming.meta import META_KEY, Applied, Meta
 
@@ -107,6 +110,33 @@ def test_latency_is_of_all_events_after_the_warm_up() -> None:
     del arrivals[names[-1]]
     with pytest.raises(WrongResultError, match="1 of"):
         latency.latencies_of(names, due, arrivals)
+
+
+def test_rate_is_that_of_the_window() -> None:
+    """Start-up, the first tenth and the last hundredth are nobody's time; keys are scaled."""
+    keys = [(0.0, 0), (50.0, 20), (51.0, 120), (52.0, 198), (90.0, 200)]
+    assert projection.rate(keys, entities=100) == pytest.approx(100 * (198 - 20) / 200 / 2)
+
+
+def test_copies_of_a_city_differ_in_names_alone() -> None:
+    """Every copy has keys and alert ids of its own, as long as they were, in key and value."""
+    entity, alert = "uscc:91442000XX00000001", "ab" * 16
+    keys = [state_keys.entity_state(entity), state_keys.alert_thread(entity, alert)]
+    values = [b"of " + entity.encode(), f"{alert} of {entity}".encode()]
+    parsed = [state_keys.parse(key) for key in keys]
+    city = {entity: [(p, k, v) for p, k, v in zip(parsed, keys, values, strict=True) if p]}
+    copied = list(islice(copies(city), 3))
+    assert len({key for _, records in copied for key, _ in records}) == 6
+    for name, records in copied:
+        assert [len(key) for key, _ in records] == [len(key) for key in keys]
+        thread = state_keys.parse(records[1][0])
+        assert thread is not None
+        assert thread.entity_key == name != entity
+        assert thread.part != alert
+        assert [v for _, v in records] == [
+            f"of {name}".encode(),
+            f"{thread.part} of {name}".encode(),
+        ]
 
 
 def test_disturbed_log_repeats_and_delays_events_and_loses_none() -> None:

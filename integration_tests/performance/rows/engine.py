@@ -84,7 +84,7 @@ def _against(name: str, peer: Peer, load: Load, ours: Peer = ENGINE, **asked: fl
 
 
 ROWS = (
-    _against("engine_vs_quix_streams", QUIX_STREAMS, SHORTER, must=1.5, goal=2.5, minutes=2.5),
+    _against("engine_vs_quix_streams", QUIX_STREAMS, SHORTER, must=1.5, goal=2.5, minutes=2),
     # As many workers as it has threads: of one worker one thread at a time runs Python.
     _against(
         "engine_vs_kafka_streams",
@@ -93,7 +93,7 @@ ROWS = (
         ENGINE_TWICE,
         must=0.8,
         goal=1.5,
-        minutes=4.5,
+        minutes=3.5,
     ),
     _against(
         "engine_of_one_worker_vs_kafka_streams",

@@ -194,7 +194,7 @@ _COLD = Row(
     measure_baseline=_bare_read,
     must=0.25,
     goal=0.5,
-    minutes=2,
+    minutes=2.5,
 )
 
 ROWS = (

@@ -4,7 +4,7 @@ import json
 
 from integration_tests.performance import sizing
 from integration_tests.performance.sizing import COSTS, PAGE, load, rendered
-from integration_tests.performance.sizing_model import SCALES, Costs, adopted
+from integration_tests.performance.sizing_model import SCALES, Costs, with_recovery_of
 
 
 def test_tables_of_the_page_follow_from_the_unit_costs() -> None:
@@ -23,11 +23,13 @@ def test_tables_change_with_the_costs() -> None:
     assert sizing.scale_table(more) != sizing.scale_table(costs)
 
 
-def test_recovery_is_taken_from_the_benchmarks_where_they_have_it() -> None:
-    """A quiet machine's figure counts more than the sample's own."""
+def test_recovery_is_that_of_the_lifecycle_worker_on_a_quiet_machine() -> None:
+    """One row alone has it: what others call recovery has no local index, or other records."""
     raw = json.loads(COSTS.read_text("utf-8"))
-    pairs = [{"ours": {"value": value}} for value in (90_000.0, 110_000.0, 100_000.0)]
-    row = {"name": "recovery_vs_bare_read", "unit": "records/s", "pairs": pairs}
-    costs = Costs(adopted(raw, {"rows": [row]}))
-    assert (costs.recovery_rate, costs.recovery_source) == (100_000.0, f"row {row['name']}")
-    assert adopted(raw, {"rows": []}) == raw
+    pairs = [{"ours": {"value": 50.0}}]
+    row = {"name": "growth_recovery_per_record", "valid": True, "pairs": pairs}
+    others = [row | {"name": "recovery_from_nothing"}, row | {"valid": False}]
+    costs = Costs(with_recovery_of({"rows": [row]}, raw))
+    assert costs.recovery_rate == 20_000.0
+    assert "`growth_recovery_per_record`" in costs.recovery_source
+    assert with_recovery_of({"rows": others}, raw) == with_recovery_of({}, raw) == raw

@@ -2,8 +2,9 @@
 
     python -m integration_tests.performance.sizing [--check]
 
-Unit costs: docs/operating/unit-costs.json (see `unit_costs`). What docs/benchmarks/latest.json
-knows better is taken over into it first. Whoever measures anew runs this after.
+Unit costs: docs/operating/unit-costs.json (see `unit_costs`), but for the rate of recovery, which
+is that of a row in docs/benchmarks/latest.json, where it has it. Whoever measures either anew runs
+this after.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from integration_tests.performance.sizing_model import PEAK, SCALES, Costs, Scale, adopted
+from integration_tests.performance.sizing_model import PEAK, SCALES, Costs, Scale, with_recovery_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "operating" / "sizing.md"
@@ -109,15 +110,8 @@ def rendered(page: str, costs: Costs) -> str:
 
 def load() -> Costs:
     """Read what was measured."""
-    return Costs(json.loads(COSTS.read_text("utf-8")))
-
-
-def adopt() -> None:
-    """Take over what the benchmarks know better."""
-    if BENCHMARKS.exists():
-        raw = json.loads(COSTS.read_text("utf-8"))
-        known = adopted(raw, json.loads(BENCHMARKS.read_text("utf-8")))
-        COSTS.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    benchmarks = json.loads(BENCHMARKS.read_text("utf-8")) if BENCHMARKS.exists() else {}
+    return Costs(with_recovery_of(benchmarks, json.loads(COSTS.read_text("utf-8"))))
 
 
 def _count(number: float) -> str:
@@ -152,8 +146,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if it would")
     arguments = parser.parse_args()
-    if not arguments.check:
-        adopt()
     page = PAGE.read_text("utf-8")
     new = rendered(page, load())
     if arguments.check:

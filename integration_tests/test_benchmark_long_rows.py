@@ -12,7 +12,7 @@ from integration_tests.performance.foreign_load import BusyMachineError
 from integration_tests.performance.growth_run import Size, size_of
 from integration_tests.performance.kept import Kept
 from integration_tests.performance.limit import Limit
-from integration_tests.performance.row import Figure, Row, run_pairs, summarise
+from integration_tests.performance.row import FOREIGN, Figure, Row, run_pairs, summarise
 from integration_tests.performance.rows import growth
 from integration_tests.performance.session import Session
 from integration_tests.performance.shown import EVERY_SECONDS, Shown
@@ -98,9 +98,16 @@ def test_a_kept_size_counts_with_the_load_of_its_own_time(tmp_path: Path) -> Non
     assert not session.kept.has("growth size 10")
     session.kept.once("growth size 10", lambda: size(10, 100, 50, foreign=0.3))
     assert size_of(session, 10) == Size(**size(10, 100, 50, foreign=0.3))  # type: ignore[arg-type]
-    told = summarise([(Figure(2.0, {run_row.FOREIGN: 0.3}), Figure(1.0))])
-    assert run_row.foreign_then(told, 0.0) == 0.3
-    assert run_row.foreign_then(summarise([(Figure(2.0), Figure(1.0))]), 0.1) == 0.1
+
+
+def test_one_half_of_a_pair_under_load_counts_for_the_row(tmp_path: Path) -> None:
+    """The highest counts; a figure that tells the load of its own time is taken at its word."""
+    calm, busy = Figure(2.0, {FOREIGN: 0.1}), Figure(1.0, {FOREIGN: 0.8})
+    assert run_row.foreign_of(summarise([(calm, calm), (calm, busy), (calm, calm)])) == 0.8
+    row = Row("r", "", "", "", lambda _: busy, lambda _: Figure(1.0))
+    ((ours, theirs),) = run_pairs(row, Session(tmp_path, part=2)).pairs
+    assert ours.details[FOREIGN] == 0.8
+    assert theirs.details[FOREIGN] == 0.0
 
 
 def test_memory_of_an_entity_is_what_each_more_adds(tmp_path: Path) -> None:

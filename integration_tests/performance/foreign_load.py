@@ -16,6 +16,8 @@ import psutil
 FOREIGN_SHARE_MAX = 0.5
 BEFORE_SECONDS = 3.0
 EVERY_SECONDS = 2.0
+SECONDS_MIN = 0.5
+"""Of less the kernel's ticks, a hundredth of a second each, tell nothing."""
 
 
 class BusyMachineError(Exception):
@@ -38,10 +40,10 @@ class Usage:
         return cls(time.monotonic(), machine, _own_seconds())
 
     def foreign_since(self, before: "Usage") -> float:
-        """Return others' share of one processor since an earlier moment; never below 0."""
+        """Return others' share of one processor since a moment; 0 when that is just now."""
         seconds = self.at - before.at
         foreign = (self.machine - before.machine) - (self.own - before.own)
-        return max(0.0, foreign / seconds) if seconds > 0 else 0.0
+        return max(0.0, foreign / seconds) if seconds >= SECONDS_MIN else 0.0
 
 
 def _own_seconds() -> float:
@@ -74,7 +76,7 @@ def refuse_if_busy(share: float, when: str) -> None:
 
 
 class LoadDuring:
-    """Watches the foreign share while a row is measured; `mean` and `peak` afterwards."""
+    """Watches the foreign share while something is measured; `mean` and `peak` afterwards."""
 
     def __init__(self) -> None:
         self.mean = 0.0

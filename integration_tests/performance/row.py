@@ -7,13 +7,17 @@ largest of them (with three pairs a bootstrap would only pretend to know more). 
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from integration_tests.performance.foreign_load import LoadDuring
 from integration_tests.performance.session import Session
 
 PAIRS = 3
+FOREIGN = "foreign"
+"""Detail of a figure: the share of a processor that others took while it was measured. A figure
+that comes from an earlier run tells that of its own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +101,19 @@ def run_pairs(row: Row, session: Session) -> Summary:
     pairs = []
     for number in range(1 if session.part > 1 else row.pairs):
         if number % 2 == 0:
-            ours = row.measure(session)
-            baseline = row.measure_baseline(session)
+            ours = _watched(row.measure, session)
+            baseline = _watched(row.measure_baseline, session)
         else:
-            baseline = row.measure_baseline(session)
-            ours = row.measure(session)
+            baseline = _watched(row.measure_baseline, session)
+            ours = _watched(row.measure, session)
         pairs.append((ours, baseline))
     return summarise(pairs)
+
+
+def _watched(measure: Measure, session: Session) -> Figure:
+    with LoadDuring() as during:
+        figure = measure(session)
+    return replace(figure, details={FOREIGN: during.mean, **figure.details})
 
 
 def summarise(pairs: Sequence[tuple[Figure, Figure]]) -> Summary:

@@ -10,13 +10,11 @@ from typing import Any
 
 from integration_tests.performance import foreign_load, machine, report
 from integration_tests.performance.catalogue import ROWS
-from integration_tests.performance.row import Row, Summary, document, run_pairs
+from integration_tests.performance.row import FOREIGN, Row, Summary, document, run_pairs
 from integration_tests.performance.session import Session
 from services.runtime.clock import utc_now
 
 BUSY, FAILED, PREPARED = "busy", "failed", "prepared"
-FOREIGN = "foreign"
-"""Detail of a figure that was measured in an earlier run: the load of that time."""
 
 
 class NoRoomError(Exception):
@@ -37,7 +35,7 @@ def run_row(row: Row, session: Session, output: Path) -> str:
         _refuse(before, session, "before")
         with foreign_load.LoadDuring() as during:
             summary = run_pairs(row, session)
-        foreign = foreign_then(summary, during.mean)
+        foreign = foreign_of(summary)
         _refuse(foreign, session, "during")
     except foreign_load.BusyMachineError as error:
         print(f"{row.name}: {error}", flush=True)  # noqa: T201
@@ -80,11 +78,9 @@ def prepare_row(row: Row, session: Session) -> str:
     return PREPARED
 
 
-def foreign_then(summary: Summary, now: float) -> float:
-    """Return the load under which the figures came about: their own, where they tell of it."""
-    figures = [figure for pair in summary.pairs for figure in pair]
-    told = [float(figure.details[FOREIGN]) for figure in figures if FOREIGN in figure.details]
-    return max(told) if told else now
+def foreign_of(summary: Summary) -> float:
+    """Return the highest load under which a figure came about: no quiet pair hides a busy one."""
+    return max(float(figure.details[FOREIGN]) for pair in summary.pairs for figure in pair)
 
 
 def _refuse(share: float, session: Session, when: str) -> None:

@@ -124,6 +124,25 @@ def test_what_the_ratio_leaves_out_stands_beside_it() -> None:
     )
 
 
+def test_table_says_what_the_name_does_not() -> None:
+    """A row's note stands with its name, and how many pairs there were beside the ratio."""
+    rows = [row("a")]
+    noted = report.merged(report.empty(()), measured("a", 3.0, note="not the pipeline"), rows)
+    assert "| `a`: not the pipeline | **3** | 3 to 3 | 1 |" in report.table(noted)
+
+
+def test_rows_of_other_code_are_named() -> None:
+    """The present commit is no other code; an unknown one and uncommitted changes may be."""
+    rows = [row("a"), row("b")]
+    latest = report.merged(report.empty(()), measured("a", 1.0, commit="old0000"), rows)
+    latest = report.merged(latest, measured("b", 1.0, commit="new0000"), rows)
+    said = report.of_other_code(latest, lambda commit: commit == "old0000")
+    assert said.endswith(": a (old0000)")
+    assert report.of_other_code(latest, lambda _: False) == ""
+    assert machine.has_changed_since("0000000")
+    assert machine.has_changed_since("HEAD+")
+
+
 def test_no_link_to_a_result_that_is_not_there() -> None:
     """Until a row was measured there is no latest.json to go to; then there is."""
     page = f"{report.TABLE_BEGIN}{report.TABLE_END}"

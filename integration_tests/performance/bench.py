@@ -67,6 +67,7 @@ def main() -> int:
         _forget_what_is_measured(arguments, output)
         print(report.table(report.read(output)))  # noqa: T201
         print(f"\n{report.beside(report.read(output))}")  # noqa: T201
+        print(report.of_other_code(report.read(output), machine.has_changed_since))  # noqa: T201
     if BUSY in results:
         return EXIT_BUSY
     if FAILED in results or Verdict.MISSED.value in results:

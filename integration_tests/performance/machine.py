@@ -9,10 +9,12 @@ from typing import Any
 
 import psutil
 
+from integration_tests.performance.kept import UNCOMMITTED
 from services.local.jars import KAFKA_VERSION
 
 PACKAGES = ("aiokafka", "faust-streaming", "grpcio", "kafka-python", "protobuf", "redis")
 PAGES = (":!docs", ":!*.md")
+MEASURED = ("services", "protos", ":!services/*/tests/*", ":!*.md")
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -49,15 +51,26 @@ def commit() -> str:
     """
     head = _git("log", "-1", "--format=%h", "--", ".", *PAGES)
     changed = _git("status", "--porcelain", "--", ".", *PAGES)
-    return f"{head}+" if changed else head
+    return f"{head}{UNCOMMITTED}" if changed else head
+
+
+def has_changed_since(commit_then: str) -> bool:
+    """Whether what is measured has other code now than at a commit; so too where nobody knows."""
+    if commit_then.endswith(UNCOMMITTED):
+        return True
+    return _run("diff", "--quiet", commit_then, "--", *MEASURED).returncode != 0
 
 
 def _git(*arguments: str) -> str:
-    answer = subprocess.run(
+    answer = _run(*arguments)
+    return answer.stdout.strip() if answer.returncode == 0 else "unknown"
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         ["git", *arguments],  # noqa: S607  the git on the path is the one that made the tree
         capture_output=True,
         text=True,
         check=False,
         cwd=Path(__file__).parents[2],
     )
-    return answer.stdout.strip() if answer.returncode == 0 else "unknown"

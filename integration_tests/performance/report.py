@@ -1,7 +1,7 @@
 """latest.json and the tables made of it; rows measured at other times stay until renewed."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,8 +11,8 @@ from integration_tests.performance.row import Row
 TABLE_BEGIN = "<!-- table: generated from latest.json by `make bench` -->"
 TABLE_END = "<!-- end of table -->"
 HEAD = (
-    *("row", "ratio", "low to high", "must", "goal", "verdict", "ours", "baseline", "foreign"),
-    "measured",
+    *("row", "ratio", "low to high", "pairs", "must", "goal", "verdict", "ours", "baseline"),
+    *("foreign", "measured"),
 )
 BESIDE_HEAD = ("row", "beside the ratio", "ours", "baseline", "ours ÷ baseline")
 NO_FIGURES = "No row has been measured yet; `make bench` writes `latest.json` beside this page."
@@ -76,6 +76,18 @@ def beside(document: Document) -> str:
     )
 
 
+def of_other_code(document: Document, has_changed: Callable[[str], bool]) -> str:
+    """Say which rows were measured on code that is not the present one; empty when none was.
+
+    ``has_changed``: whether what is measured has changed since a commit. Not part of the page,
+    which would be out of date with every commit.
+    """
+    old = [
+        f"{row['name']} ({row['commit']})" for row in document["rows"] if has_changed(row["commit"])
+    ]
+    return f"measured before services or protos changed: {', '.join(old)}" if old else ""
+
+
 def with_table(page: str, document: Document) -> str:
     """Return a page with its generated tables renewed."""
     said = FIGURES if document["rows"] else NO_FIGURES
@@ -90,9 +102,10 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     sign = "≤" if row["lower_is_better"] else "≥"
     verdict = row["verdict"] if row["valid"] else f"{row['verdict']} (not valid: busy machine)"
     return (
-        f"`{row['name']}`",
+        f"`{row['name']}`" + (f": {row['note']}" if row.get("note") else ""),
         f"**{row['ratio']:g}**",
         f"{row['low']:g} to {row['high']:g}",
+        f"{len(row['pairs'])}",
         "" if row["must"] is None else f"{sign} {row['must']:g}",
         "" if row["goal"] is None else f"{sign} {row['goal']:g}",
         verdict,

@@ -64,6 +64,8 @@ class Row:
     """How long it takes on two quiet processors, prepared, about."""
     disk_gib: int = 2
     """Room it needs on disk."""
+    note: str = ""
+    """What the table says with the name, where the name alone promises more than is measured."""
     beside: tuple[str, ...] = ()
     """Details that the page shows beside the ratio, because the ratio alone would flatter."""
 
@@ -136,6 +138,7 @@ def document(row: Row, summary: Summary) -> dict[str, Any]:
         "goal": row.goal,
         "lower_is_better": row.lower_is_better,
         "verdict": row.verdict(summary.ratio).value,
+        "note": row.note,
         "beside": list(row.beside),
         "pairs": [
             {"ours": _figure(ours), "baseline": _figure(baseline)}

@@ -19,10 +19,10 @@ from integration_tests.performance.session import Session
 CLEAN = Load()
 """As long as Kafka Streams needs to come to its full speed."""
 SHORTER = Load(events=600_000)
-"""For engines that do not grow faster with time; seven seconds or more of each."""
+"""For engines that do not grow faster with time: some three seconds of ours, eight of others."""
 DISTURBED = replace(SHORTER, duplicates=0.20, late=0.05)
 SMALL = Load(events=80_000)
-"""For the agent that does nothing, which takes ten seconds for it."""
+"""For the agent that does nothing, which takes nine seconds for it; ours would take half a one."""
 
 HISTORY = Load(events=10_000_000, keys=530_000)
 """As many as a city of 530,000 entities has in its records of twenty years."""
@@ -104,9 +104,11 @@ ROWS = (
     ),
     Row(
         name="engine_duplicates_and_late",
-        ours=f"{OURS}; 20 % duplicates, 5 % late by up to 30 days",
+        ours=f"{OURS}; 20 % duplicates, 5 % with an earlier event time, which is nothing to the "
+        "engine",
         baseline="the same over a clean log of as many records",
         unit="records/s",
+        note="by records, not by distinct events; late in the payload only",
         measure=drained(ENGINE, DISTURBED),
         measure_baseline=drained(ENGINE, SHORTER),
         minutes=2,
@@ -124,17 +126,18 @@ ROWS = (
     Row(
         name="engine_vs_stock_faust",
         ours=OURS,
-        baseline=f"{STOCK_FAUST.name}, same input",
+        baseline=f"{STOCK_FAUST.name}, a shorter log of the same kind",
         unit="events/s",
-        measure=drained(ENGINE, SMALL),
+        measure=drained(ENGINE, CLEAN),
         measure_baseline=drained(STOCK_FAUST, SMALL),
-        minutes=1.5,
+        minutes=2.5,
         by_default=False,
     ),
     Row(
         name="history_of_ten_million_events",
-        ours=f"{OURS}; 10,000,000 events of 530,000 entities",
-        baseline=f"{HISTORY_SECONDS_MAX:.0f} s",
+        ours=f"{OURS}; 10,000,000 events of 530,000 entities; not the full pipeline",
+        baseline=f"{HISTORY_SECONDS_MAX:.0f} s: a limit, not a measurement",
+        note="the peers' fold, not the pipeline; against a limit",
         unit="s",
         measure=_history,
         measure_baseline=lambda session: Figure(session.scaled(int(HISTORY_SECONDS_MAX))),

@@ -153,6 +153,7 @@ ROWS = (
         "Redis; no timelines",
         baseline=f"the same values written by redis-py, pipelines of {PIPELINE} SET",
         unit="entities/s",
+        note="whole states of a city, no timelines",
         measure=_rebuild,
         measure_baseline=_raw_set,
         must=0.4,

@@ -190,6 +190,7 @@ _COLD = Row(
     "a city on its state topic",
     baseline="bare aiokafka read of the same topic into a dict, a ConsumerRecord each",
     unit="records/s",
+    note="the lifecycle worker with its indexes",
     measure=_from_nothing,
     measure_baseline=_bare_read,
     must=0.25,
@@ -212,6 +213,7 @@ ROWS = (
         goal=0.1,
         lower_is_better=True,
         minutes=1,
+        note="the peers' fold, small records",
         beside=(TO_LAG_0,),
     ),
 )

@@ -35,29 +35,33 @@ Records = Sequence[tuple[StateKey, bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class StateLog:
-    """Where it stands, and how many entities it holds."""
+    """Where it stands, and what it holds."""
 
     prefix: str
     entities: int
+    records: int
+    """Of entities; METAs stand between them."""
 
 
 def state_log(session: Session) -> StateLog:
     """Return the log of a session, written once."""
 
     def make() -> StateLog:
-        log = StateLog(f"state-{uuid.uuid4().hex[:8]}.", session.scaled(ENTITIES))
-        with prefixed(log.prefix):
+        prefix, entities = f"state-{uuid.uuid4().hex[:8]}.", session.scaled(ENTITIES)
+        with prefixed(prefix):
             ensure_topics(session.bootstrap)
-            asyncio.run(_write(session.bootstrap, log.entities))
-        return log
+            records = asyncio.run(_write(session.bootstrap, entities))
+        return StateLog(prefix, entities, records)
 
     return session.once("state log", make)
 
 
-async def _write(bootstrap: str, entities: int) -> None:
+async def _write(bootstrap: str, entities: int) -> int:
+    """Write so many entities; return the number of their records."""
     records, stream_time_ms = _city()
     # The stream's time is the city's, years ahead: a worker that has recovered asks for no tick.
     applied = {"control.v1": Applied(0, stream_time_ms)}
+    written = 0
     copied_entities = islice(copies(records), entities)
     async with ChangelogWriter(bootstrap) as writer:
         while some := list(islice(copied_entities, UNIT_ENTITIES)):
@@ -66,7 +70,9 @@ async def _write(bootstrap: str, entities: int) -> None:
                 unit = unit_of(entity_key)
                 unit = units.setdefault(unit.partition, unit)
                 unit.records += [(LIFECYCLE, key, value) for key, value in copied]
+                written += len(copied)
             await writer.commit(list(units.values()), applied)
+    return written
 
 
 @cache

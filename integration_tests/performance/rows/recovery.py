@@ -89,6 +89,8 @@ def _from_nothing(session: Session) -> Figure:
     finally:
         system.stop()
         shutil.rmtree(directory, ignore_errors=True)
+    if recovery.records < log.records:
+        raise WrongResultError(f"{recovery.records} of {log.records} records are restored")
     details = {
         "records": float(recovery.records),
         "fenced_s": recovery.fenced_s,
@@ -99,9 +101,12 @@ def _from_nothing(session: Session) -> Figure:
 
 
 def _bare_read(session: Session) -> Figure:
-    with prefixed(state_log(session).prefix):
+    log = state_log(session)
+    with prefixed(log.prefix):
         topic = topics.name(LIFECYCLE)
     read = asyncio.run(read_bare(session.bootstrap, topic))
+    if read.keys < log.records:
+        raise WrongResultError(f"{read.keys} of {log.records} records are read")
     details = {
         "records": float(read.records),
         "keys": float(read.keys),

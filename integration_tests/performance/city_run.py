@@ -35,7 +35,7 @@ from integration_tests.system.city_log import (
     Written,
     make_time_lapse_topics,
 )
-from integration_tests.system.support import Raw, alert_records, publish_rules, read_topic
+from integration_tests.system.support import ALL_DAYS, Raw, alert_records, publish_rules, read_topic
 from services.contracts import state_keys, topics
 from services.contracts.state_keys import StateKind
 from services.lifecycle.digest import digest_records
@@ -44,7 +44,6 @@ from services.local.waiting import poll_until
 from services.streaming.meta import META_KEY
 from services.synthetic.expectations import AlertEnd
 
-ALL_DAYS = 36_500
 WORKER = "lifecycle-0"
 LOOK_SECONDS = 0.1
 DRAIN_SECONDS_MAX = 600.0

@@ -20,7 +20,7 @@ from integration_tests.performance.peer_log import delete_topics
 from integration_tests.performance.session import Session
 from integration_tests.performance.shown import Shown
 from integration_tests.performance.topic_prefix import prefixed
-from integration_tests.system.support import publish_rules
+from integration_tests.system.support import ALL_DAYS, publish_rules
 from services.contracts import topics
 from services.contracts.code_tables import load_code_tables
 from services.contracts.examples import load_example
@@ -32,7 +32,6 @@ from services.runtime.clock import now_ms
 from services.runtime.kafka_topics import ensure_topics
 
 EVENTS_PER_ENTITY = 2
-ALL_DAYS = 36_500
 SENT_AT_ONCE = 2_000
 READ_BY_THE_WORKER = {"control.v1", "relocated.v1"}
 

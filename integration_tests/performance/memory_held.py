@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 import psutil
 import redis
 
-from integration_tests.performance.growth_log import ALL_DAYS
 from integration_tests.performance.peer_log import delete_topics
 from integration_tests.performance.session import Session
 from integration_tests.performance.topic_prefix import prefixed
-from integration_tests.system.support import publish_rules
+from integration_tests.system.support import ALL_DAYS, publish_rules
 from services.local.system import LocalSystem
 from services.runtime.kafka_topics import ensure_topics
 

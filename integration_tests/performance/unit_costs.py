@@ -33,7 +33,7 @@ from integration_tests.system.city_log import (
     make_time_lapse_topics,
 )
 from integration_tests.system.monitoring import Monitor
-from integration_tests.system.support import publish_rules, read_topic
+from integration_tests.system.support import ALL_DAYS, publish_rules, read_topic
 from services.cli.positions import applied, committed_reader, existing
 from services.cli.topics_command import on_disk
 from services.contracts import state_keys, topics
@@ -48,7 +48,6 @@ from services.readmodel.positions import TOPICS_READ
 COSTS_FILE = Path(__file__).parents[2] / "docs" / "operating" / "unit-costs.json"
 LIVE_RECORDS = 300
 LIVE_GAP_SECONDS = 0.05
-ALL_DAYS = 36_500
 SECONDS_MAX = 1_800.0
 STATE_TOPICS = ("lifecycle.v1", "timeline.v1", "alerts.v1", "links.v1", "dead-letter.v1")
 

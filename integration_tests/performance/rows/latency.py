@@ -25,7 +25,7 @@ from integration_tests.performance.processes import WrongResultError
 from integration_tests.performance.row import Figure, Row
 from integration_tests.performance.session import Session
 from integration_tests.performance.topic_prefix import prefixed
-from integration_tests.system.support import publish_rules
+from integration_tests.system.support import ALL_DAYS, publish_rules
 from services.contracts import topics
 from services.contracts.code_tables import load_code_tables
 from services.contracts.families import FAMILY_BY_NAME
@@ -39,7 +39,6 @@ from services.runtime.kafka_topics import ensure_topics
 EVENTS_PER_SECOND = 200
 SECONDS = 10
 WARM_UP_SECONDS = 2
-ALL_DAYS = 36_500
 ANSWER_SECONDS_MAX = 60.0
 FAMILY = FAMILY_BY_NAME["inspections"]
 SERVICES = ("lifecycle-0", "projection", "profiles")

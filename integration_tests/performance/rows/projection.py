@@ -46,7 +46,8 @@ def _window(counts: Counts) -> tuple[tuple[float, int], tuple[float, int]]:
     whole = counts[-1][1]
     begin = next(each for each in counts if each[1] >= FIRST_PART * whole)
     end = next(each for each in counts if each[1] >= LAST_PART * whole)
-    return begin, end
+    # A quick run may write all in one pipeline: then the window is the whole.
+    return (begin, end) if begin != end else (counts[0], end)
 
 
 def rate(counts: Counts, entities: int) -> float:

@@ -30,6 +30,10 @@ UNIT_ENTITIES = 1_000
 SCHEME = "uscc:"
 """Of nearly all entities of a city, and all of one length; the few others are left out."""
 
+ALL_KINDS = frozenset(StateKind)
+PROJECTED = frozenset({StateKind.ENTITY, StateKind.ALERT})
+"""What a read model keeps of a state topic."""
+
 Records = Sequence[tuple[StateKey, bytes, bytes]]
 
 
@@ -43,22 +47,22 @@ class StateLog:
     """Of entities; METAs stand between them."""
 
 
-def state_log(session: Session) -> StateLog:
-    """Return the log of a session, written once."""
+def state_log(session: Session, kinds: frozenset[StateKind] = ALL_KINDS) -> StateLog:
+    """Return the log of a session with records of these kinds alone, written once."""
 
     def make() -> StateLog:
         prefix, entities = f"state-{uuid.uuid4().hex[:8]}.", session.scaled(ENTITIES)
         with prefixed(prefix):
             ensure_topics(session.bootstrap)
-            records = asyncio.run(_write(session.bootstrap, entities))
+            records = asyncio.run(_write(session.bootstrap, entities, kinds))
         return StateLog(prefix, entities, records)
 
-    return session.once("state log", make)
+    return session.once(("state log", kinds), make)
 
 
-async def _write(bootstrap: str, entities: int) -> int:
+async def _write(bootstrap: str, entities: int, kinds: frozenset[StateKind]) -> int:
     """Write so many entities; return the number of their records."""
-    records, stream_time_ms = _city()
+    records, stream_time_ms = _city(kinds)
     # The stream's time is the city's, years ahead: a worker that has recovered asks for no tick.
     applied = {"control.v1": Applied(0, stream_time_ms)}
     written = 0
@@ -76,14 +80,16 @@ async def _write(bootstrap: str, entities: int) -> int:
 
 
 @cache
-def _city() -> tuple[Mapping[str, Records], int]:
+def _city(kinds: frozenset[StateKind]) -> tuple[Mapping[str, Records], int]:
     """The newest records of each entity of a small city, and the time at which its log ends."""
     worked = Worked()
     worked.work(city_records())
     found: dict[str, list[tuple[StateKey, bytes, bytes]]] = {}
     for key, value in worked.store.committed.items():
         parsed = state_keys.parse(key)
-        if parsed is not None and parsed.entity_key.startswith(SCHEME):
+        if parsed is None or parsed.kind not in kinds:
+            continue
+        if parsed.entity_key.startswith(SCHEME):
             found.setdefault(parsed.entity_key, []).append((parsed, key, value))
     return found, worked.stream_time_ms
 

@@ -6,6 +6,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,15 +249,7 @@ async def test_full_redis_detaches_the_projection_and_costs_no_record(
             await _ends(bootstrap)
         ).items()
         await redis.config_set("maxmemory", 0)
-        run = (await redis.info("server"))["run_id"]
-        done = {name.encode(): run.encode() for name in all_done_fields()}
-
-        async def at_the_end() -> dict[bytes, object] | None:
-            expected = {**await _ends(bootstrap), **done}
-            if await _positions(redis) != [expected] or not await redis.exists("ms:serving:3"):
-                return None
-            return await _content(redis)
-
+        at_the_end = partial(_content_at_the_end, bootstrap, redis)
         found = await eventually("all is projected", at_the_end)
         assert await asyncio.to_thread(_state_of, port) == (200, "following")
         await redis.flushall()
@@ -342,22 +335,23 @@ async def test_rebuilt_read_model_equals_the_live_one(side: ReadSide) -> None:
                 projection.kill()
                 projection = side.projection()
     projection.wait_ready()
-    run = (await redis.info("server"))["run_id"]
-    done = {name.encode(): run.encode() for name in all_done_fields()}
-
-    async def at_the_end() -> dict[bytes, object] | None:
-        """Read Redis once it is complete: before that, a reading would mix two moments."""
-        expected = {**await _ends(bootstrap), **done}
-        if await _positions(redis) != [expected] or not await redis.exists("ms:serving:3"):
-            return None
-        return await _content(redis)
-
+    at_the_end = partial(_content_at_the_end, bootstrap, redis)
     live = await eventually("all is projected", at_the_end)
     await redis.flushall()
     rebuilt = await eventually("all is rebuilt", at_the_end)
     await redis.aclose()
 
     assert rebuilt == live
+
+
+async def _content_at_the_end(bootstrap: str, redis: Redis) -> dict[bytes, object] | None:
+    """Read Redis once it is complete: before that, a reading would mix two moments."""
+    run = (await redis.info("server"))["run_id"]
+    done = {name.encode(): run.encode() for name in all_done_fields()}
+    expected = {**await _ends(bootstrap), **done}
+    if await _positions(redis) != [expected] or not await redis.exists("ms:serving:3"):
+        return None
+    return await _content(redis)
 
 
 async def _content(redis: Redis) -> dict[bytes, object]:

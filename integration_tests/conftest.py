@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from integration_tests.given_up_connections import close_given_up_connections
 from services.contracts.topics import TOPIC_PREFIX_VARIABLE, TOPICS, TimestampType, Topic
 from services.local.environment import KAFKA_VARIABLE, REDIS_VARIABLE
 from services.local.kafka import LocalKafka
@@ -27,6 +28,8 @@ from services.runtime.kafka_topics import ensure_topics
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent / ".run" / "tests"
+
+close_given_up_connections()
 
 LONGEST_FIRST = (
     "test_nemesis.py",

@@ -90,7 +90,9 @@ async def test_idle_source_ages_alone(side: ReadSide) -> None:
                 name = f"after {len(seen)}"
 
                 async def caught_up(name: str = name) -> dict[str, SourceFreshness] | None:
-                    answer = await client.profiles.GetEntityProfile(REQUEST)
+                    answer = await _answer(client)
+                    if answer is None:
+                        return None
                     found = {entry.family: entry for entry in answer.freshness}
                     named = answer.profile.registration.name.value == name
                     current = all(
@@ -201,14 +203,19 @@ async def _name_entity(writer: ChangelogWriter, name: str) -> None:
     await writer.commit([unit])
 
 
-async def _is_named(client: Client, name: str) -> bool:
+async def _answer(client: Client) -> api.GetEntityProfileResponse | None:
+    """Return what is answered; None while what was committed first is not projected yet."""
     try:
-        answer = await client.profiles.GetEntityProfile(REQUEST)
+        return await client.profiles.GetEntityProfile(REQUEST)
     except aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.NOT_FOUND:
-            return False  # not projected yet
+            return None
         raise
-    return answer.profile.registration.name.value == name
+
+
+async def _is_named(client: Client, name: str) -> bool:
+    answer = await _answer(client)
+    return answer is not None and answer.profile.registration.name.value == name
 
 
 async def test_full_redis_detaches_the_projection_and_costs_no_record(

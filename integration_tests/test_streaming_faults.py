@@ -7,8 +7,9 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from integration_tests.streaming.harness import Stream, Worker, make_stream
+from integration_tests.streaming.harness import PARTITIONS, Stream, Worker, make_stream
 from services.local.kafka import LocalKafka
 from services.streaming.exits import ExitCode
 
@@ -102,6 +103,44 @@ def test_stream_with_a_worker_killed_and_restarted_is_exact(
         sender.join()
         stream.wait_for_entries(EVENTS)
     stream.judge()
+
+
+def test_partitions_that_a_worker_had_go_on_while_it_reads_those_it_takes_over(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """Nor does a third worker, which joins in the middle of the reading, make anything inexact."""
+    stream = make_stream(kafka_bootstrap, run_directory, settings={"soon_offsets": 10})
+    with (
+        stream.worker("heir", fault="delay_reading") as heir,
+        stream.worker("gone") as gone,
+    ):
+        heir.wait_until(lambda: len(_newest_partitions(heir)) == PARTITIONS // 2)
+        gone.wait_until(lambda: len(_newest_partitions(gone)) == PARTITIONS // 2)
+        stream.send(EVENTS, keys=600)
+        before = {entry.key for entry in stream.wait_for_entries(EVENTS)}
+        gone.kill()
+        heir.wait_for("partitions_go_on")
+        line = _last_line(heir, "partitions_go_on")
+        assert len(line["partitions"]) == len(line["reading"]) == PARTITIONS // 2
+        own, taken = line["partitions"][0], line["reading"][0]
+        stream.send_one(stream.events[0], taken, b"later", b"1")
+        stream.send_one(stream.events[0], own, b"now", b"2")
+        entries = stream.wait_for_entries(EVENTS + 1)
+        assert {entry.partition for entry in entries if entry.key not in before} == {own}
+
+        with stream.worker("third") as third:
+            third.wait_for("partitions_open")
+            stream.send(300)
+            (run_directory / "heir.release").touch()
+            stream.wait_for_entries(len(stream.sent))
+            assert heir.starts == third.starts == 1
+    stream.judge()
+
+
+def _last_line(worker: Worker, event: str) -> dict[str, Any]:
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if event in line]
+    found: dict[str, Any] = lines[-1]
+    return found
 
 
 def test_stream_with_a_paused_worker_fences_the_zombie(

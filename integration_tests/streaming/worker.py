@@ -32,6 +32,7 @@ from services.streaming.engine import Engine, run_worker
 from services.streaming.interface import ReadStore, SideRecord, SourceRecord, UnitOutput
 from services.streaming.meta import META_KEY, decode
 from services.streaming.settings import EngineSettings
+from services.streaming.store import PartitionStore, Prepared
 from services.streaming.succession import Predecessor
 from services.streaming.unit_of_work import PartitionProducer
 
@@ -178,6 +179,26 @@ def lead_without_metadata(engine: Engine) -> None:
     PartitionAssignor._get_copartitioned_groups = lambda *_: {}  # type: ignore[method-assign]
 
 
+def delay_reading(engine: Engine) -> None:
+    """Write nothing that recovery reads to a local store before the test asks for it.
+
+    ``<data_dir>.release`` ends the delay.
+    """
+    release = Path(f"{ARGUMENTS['data_dir']}.release")
+    prepare = PartitionStore.prepare_in_turns
+
+    async def delayed(self: PartitionStore, records: Any, local_index: Any) -> Prepared:
+        await asyncio.to_thread(_wait_for_file, release)
+        return await prepare(self, records, local_index)
+
+    PartitionStore.prepare_in_turns = delayed  # type: ignore[method-assign]
+
+
+def _wait_for_file(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.05)
+
+
 def find_no_broker(engine: Engine) -> None:
     """Know no broker when the group's coordinator is looked for."""
 
@@ -267,6 +288,7 @@ FAULTS: dict[str, Callable[[Engine], None]] = {
     "leave_when_idle": leave_when_idle,
     "lead_without_metadata": lead_without_metadata,
     "delay_commits": delay_commits,
+    "delay_reading": delay_reading,
     "end_fetching": end_fetching,
     "tell_readiness": tell_readiness,
     "find_no_broker": find_no_broker,

@@ -14,6 +14,7 @@ from market_supervision.alerts.v1 import alert_pb2
 from market_supervision.lifecycle.v1 import state_pb2
 
 from services.contracts import state_keys
+from services.contracts.state_keys import StateKind
 from services.lifecycle.folding.contribution import Contribution, DayOf, contribution_of
 from services.lifecycle.folding.encoding import encoded
 
@@ -22,6 +23,9 @@ _CACHE_ENTRIES = 2_048
 _CACHE_BYTES_MAX = 32 << 20
 """Bytes of the matters by which the cache is keyed."""
 _DAY_BIAS = 1 << 31
+_INDEXED = frozenset({StateKind.MATTER, StateKind.ALERT})
+_WITHOUT_LOCAL_KEYS = frozenset(kind.encode() for kind in StateKind if kind not in _INDEXED)
+"""Letters of the states from which no local key follows."""
 _NO_DATES: frozenset[tuple[bytes, bytes]] = frozenset()
 
 ZoneOf = Callable[[str], DayOf]
@@ -90,17 +94,14 @@ class LocalIndex:
         self, key: bytes, old: bytes | None, new: bytes
     ) -> Iterable[tuple[bytes, bytes | None]]:
         """Puts and (None) deletions that follow from ``key`` becoming ``new``."""
+        if state_keys.letter_of(key) in _WITHOUT_LOCAL_KEYS or old == new:
+            return  # more than half of the records of a city
         parsed = state_keys.parse(key)
-        if parsed is None or old == new:
+        if parsed is None:
             return
-        if parsed.kind is state_keys.StateKind.MATTER:
-            before = self._of_matter(old) if old is not None else {}
-            after = self._of_matter(new)
-        elif parsed.kind is state_keys.StateKind.ALERT:
-            before = self._of_thread(old) if old is not None else {}
-            after = self._of_thread(new)
-        else:
-            return
+        derived = self._of_matter if parsed.kind is StateKind.MATTER else self._of_thread
+        before = derived(old) if old is not None else {}
+        after = derived(new)
         for local_key in before.keys() - after.keys():
             yield local_key, None
         for local_key, value in after.items():

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
@@ -26,6 +25,7 @@ from services.readmodel.keys import Keys
 from services.readmodel.positions import TOPICS_READ, Heads
 from services.readmodel.writer import ReadModelWriter, TopicBatch
 from services.runtime.logging import get_logger
+from services.streaming.interface import SourceRecord
 
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 2.0
@@ -149,7 +149,7 @@ class Projector:
             heads, self._heads = self._heads, None
             await self._publish(heads)
 
-    async def _batch(self, place: Place, records: Sequence[ConsumerRecord]) -> TopicBatch | None:
+    async def _batch(self, place: Place, records: Sequence[SourceRecord]) -> TopicBatch | None:
         """Return what a place has to write, None when neither position nor mark would change."""
         position = await self._source.position(place)
         reached = place not in self._done and position >= self._goals[place]

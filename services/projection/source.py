@@ -5,7 +5,7 @@ No consumer group: positions live in the read model, beside the data they speak 
 
 from collections.abc import Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
@@ -17,6 +17,8 @@ from services.contracts import topics
 from services.contracts.families import FAMILIES
 from services.readmodel.positions import TOPICS_READ, Heads
 from services.runtime.clock import now_ms
+from services.streaming.interface import SourceRecord
+from services.streaming.record_parsing import source_records_of
 
 FETCH_WAIT_MS = 100
 PARTITION_FETCH_BYTES = 512 * 1024
@@ -58,6 +60,8 @@ class CommittedSource:
     async def start(self) -> None:
         """Connect; nothing is read before positions are told with `seek`."""
         await self._consumer.start()
+        # Cheaper records; of an aiokafka whose parser is another one they would be its own again.
+        source_records_of(self._consumer._fetcher)  # noqa: SLF001
         self._consumer.assign(list(self._projected))
         await self._ends.start()
         # Assigned only so that the client knows the topics: paused, they are never fetched.
@@ -86,7 +90,7 @@ class CommittedSource:
 
     async def poll(
         self, timeout_ms: int, records_max: int
-    ) -> Mapping[Place, Sequence[ConsumerRecord]]:
+    ) -> Mapping[Place, Sequence[SourceRecord]]:
         """Return committed records by place.
 
         Raises PositionLostError when the log lacks a position. Compaction removes none, so the log

@@ -52,6 +52,20 @@ class ChangelogReader:
         """Close the connections."""
         await self._consumer.stop()
 
+    async def left(self, stores: Mapping[int, PartitionStore]) -> dict[int, int]:
+        """Return how many offsets each store has to read; those of control records are among them.
+
+        A store that cannot be a copy of the changelog as it is has to read all of it.
+        """
+        parts = {TopicPartition(self._topic, number): number for number in stores}
+        ends = await self._consumer.end_offsets(list(parts))
+        begins = await self._consumer.beginning_offsets(list(parts))
+        left = {}
+        for tp, number in parts.items():
+            known = max(stores[number].position.next_offset, begins[tp])
+            left[number] = ends[tp] - (known if known <= ends[tp] else begins[tp])
+        return left
+
     async def restore(
         self,
         stores: Mapping[int, tuple[PartitionStore, LocalIndex]],

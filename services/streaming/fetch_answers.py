@@ -53,11 +53,12 @@ class FetchAnswers:
         self._forgotten_ns = time.monotonic_ns()
         self._at_hand_ns: dict[TopicPartition, int] = {}
 
-    def forget(self) -> None:
-        """Forget every answer: the positions are about to be others."""
+    def forget(self, topic_partitions: Iterable[TopicPartition]) -> None:
+        """Forget every answer about these: their positions are about to be others."""
         self._forgotten_ns = time.monotonic_ns()
-        self._at_hand_ns.clear()
-        self._latest.clear()
+        for tp in topic_partitions:
+            self._at_hand_ns.pop(tp, None)
+            self._latest.pop(tp, None)
         self._asked_ns.clear()
 
     def latest(self, tp: TopicPartition) -> Answer | None:

@@ -2,7 +2,7 @@
 
 The engine never calls two methods of one step at the same time, so a step needs no locks. It calls
 ``run`` and ``local_index`` of all steps from one thread that is not the event loop's; but while a
-partition is recovered it calls ``local_index`` on the event loop, for a thousand records between
+partition is recovered it calls ``local_index`` on the event loop, for a hundred records between
 two turns of it: nothing a step keeps may be bound to a thread, and ``local_index`` should take well
 below a millisecond. It makes a new step through the factory whenever it (re)gains the partition,
 and calls nothing but ``local_index`` before the local store is brought up to the changelog's end: a

@@ -1,7 +1,7 @@
 """Make partitions that are fenced and restored, and keep their local stores between assignments."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
@@ -98,22 +98,44 @@ class PartitionFactory:
             raise
         return partitions
 
-    async def restore(self, partitions: dict[int, Partition], note: Callable[[int], None]) -> None:
-        """Read the changelog to its end into the stores, and check the sources against them."""
+    async def restored(
+        self, partitions: Mapping[int, Partition], note: Callable[[int], None]
+    ) -> AsyncGenerator[dict[int, Partition], None]:
+        """Yield partitions that may be opened: the changelog is read to its end into their stores.
+
+        The sources are checked against them too. Those that lack next to nothing come first, and
+        may work while the others are read; together with the others where a predecessor is closed.
+        """
         reader = ChangelogReader(self.topics.changelog, self.bootstrap, self.settings)
         await reader.start()
         try:
-            await reader.restore(
-                {number: (p.store, p.step.local_index) for number, p in partitions.items()},
-                {number: p.health.restore for number, p in partitions.items()},
-                note,
-            )
-            stores = {number: p.store for number, p in partitions.items()}
-            check_may_go_on({n: store.meta for n, store in stores.items()}, self._predecessor)
-            await reader.check_sources(self._topic_ids, stores)
-            await self._resume_rebuilds(partitions, reader.consumer, note)
+            left = await reader.left({number: p.store for number, p in partitions.items()})
+            soon = {n for n in partitions if left[n] <= self.settings.soon_offsets}
+            if self._predecessor is not None:
+                soon = set()
+            for turn in (soon, partitions.keys() - soon):
+                if turn:
+                    some = {number: partitions[number] for number in sorted(turn)}
+                    await self._restore(some, reader, note)
+                    yield some
         finally:
             await reader.stop()
+
+    async def _restore(
+        self,
+        partitions: dict[int, Partition],
+        reader: ChangelogReader,
+        note: Callable[[int], None],
+    ) -> None:
+        await reader.restore(
+            {number: (p.store, p.step.local_index) for number, p in partitions.items()},
+            {number: p.health.restore for number, p in partitions.items()},
+            note,
+        )
+        stores = {number: p.store for number, p in partitions.items()}
+        check_may_go_on({n: store.meta for n, store in stores.items()}, self._predecessor)
+        await reader.check_sources(self._topic_ids, stores)
+        await self._resume_rebuilds(partitions, reader.consumer, note)
 
     async def _resume_rebuilds(
         self,

@@ -114,7 +114,7 @@ async def seek(
     """Seek, if the assignment is still the same one; tell whether it is."""
     if not _is_current(kafka, assignment):
         return False
-    answers.forget()
+    answers.forget(positions)
     for tp, offset in positions.items():
         kafka.seek(tp, offset)
     return True

@@ -4,10 +4,13 @@ Revocation is awaited by the group before this member rejoins (heartbeats go on 
 thread meanwhile): close the epoch, wait for units in flight, then return. At assignment nothing
 slow may happen, because no heartbeat runs during that callback, so recovery is a task of its own:
 open stores, fence every partition, read the changelog to its end, check the sources, seek, open.
+Partitions whose local copies lack next to nothing are opened before the others are read: what this
+worker owned before does not wait for what it takes over.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import faust
@@ -20,6 +23,7 @@ from services.streaming.exits import ExitCode, die, die_of
 from services.streaming.group import GroupView, view_group
 from services.streaming.health import EngineHealth
 from services.streaming.meta import NewerMetaError
+from services.streaming.partition import Partition
 from services.streaming.partition_factory import PartitionFactory
 from services.streaming.roster import Roster
 
@@ -187,23 +191,23 @@ class Rebalance:
             log.info(
                 "partitions_fenced", partitions=sorted(numbers), took_s=round(fenced - started, 3)
             )
-            await self._factory.restore(partitions, self._count_restored)
-            log.info(
-                "partitions_restored",
-                partitions=sorted(numbers),
-                records=self._health.restored_records,
-                took_s=round(loop.time() - fenced, 3),
-            )
-            positions = {
-                TopicPartition(topic, number): offset
-                for number, partition in partitions.items()
-                for topic, offset in partition.restored().items()
-            }
-            if not await self._consumer.seek_to(self._roster.assignment, positions):
-                log.info("assignment_changed_during_recovery", partitions=sorted(numbers))
-                return
-            for partition in partitions.values():
-                partition.open()
+            restored: dict[int, Partition] = {}
+            async with aclosing(self._factory.restored(partitions, self._count_restored)) as turns:
+                async for turn in turns:
+                    restored |= turn
+                    left = sorted(partitions.keys() - restored.keys())
+                    if not left:
+                        log.info(
+                            "partitions_restored",
+                            partitions=sorted(numbers),
+                            records=self._health.restored_records,
+                            took_s=round(loop.time() - fenced, 3),
+                        )
+                    if not await self._open(turn):
+                        log.info("assignment_changed_during_recovery", partitions=sorted(numbers))
+                        return
+                    if left:
+                        log.info("partitions_go_on", partitions=sorted(turn), reading=left)
             self._health.assigned = True
             took_s = round(loop.time() - started, 3)
             log.info("partitions_open", partitions=sorted(numbers), took_s=took_s)
@@ -213,6 +217,19 @@ class Rebalance:
             die_of(error, otherwise, "recovery")
         finally:
             self._health.recovering = False
+
+    async def _open(self, partitions: Mapping[int, Partition]) -> bool:
+        """Let restored partitions work from where they stand; False if they are revoked already."""
+        positions = {
+            TopicPartition(topic, number): offset
+            for number, partition in partitions.items()
+            for topic, offset in partition.restored().items()
+        }
+        if not await self._consumer.seek_to(self._roster.assignment, positions):
+            return False
+        for partition in partitions.values():
+            partition.open()
+        return True
 
     def _count_fence(self) -> None:
         self._health.fenced += 1

@@ -71,6 +71,9 @@ class EngineSettings:
     """No answer of a broker about an open partition for so long: the worker is not ready. A fetch
     is answered within ``fetch_wait_ms``; a large one over a slow line, or the election of another
     leader, takes ten seconds and more."""
+    soon_offsets: int = 2_000
+    """A partition that lacks no more of its changelog is opened before others are read: a tenth of
+    a second's reading."""
     watchdog_s: float = 120.0
     """No progress for so long while work waits: the process ends."""
     behind_s: float = 60.0

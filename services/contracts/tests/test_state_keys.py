@@ -22,6 +22,7 @@ ENTITY = "uscc:91442000XX0000001A"
 def test_parse_of_a_built_key_returns_its_parts(built: bytes, kind: StateKind, part: str) -> None:
     """What a builder wrote, the parser takes apart again."""
     assert state_keys.parse(built) == StateKey(ENTITY, kind, part)
+    assert state_keys.letter_of(built) == kind.encode()
 
 
 @pytest.mark.parametrize("key", [b"\x00meta", b"\x00bundle", b"!bundles", b"!counts|topic"])

@@ -123,6 +123,7 @@ def test_link_makes_an_alias_of_its_target_while_it_stands() -> None:
         (LIFECYCLE, None, b""),
         (LIFECYCLE, b"x|e", None),
         (LIFECYCLE, b"nonsense", b""),
+        (LIFECYCLE, b"x|z|1", b""),
         (LIFECYCLE, b"x|a|" + b"ab" * 16, b"\xff"),
         (LIFECYCLE, b"x|a|zz", AlertThread(alert=Alert(alert_id="zz")).SerializeToString()),
         (TIMELINE, b"no separator", b""),

@@ -49,7 +49,9 @@ def test_oldest_answer_counts_and_one_that_never_came_since_the_seek(
     clock[0] = 110 * SECOND
     assert answers.answered_ns([ONE]) == 109 * SECOND
     assert answers.answered_ns([ONE, OTHER]) == 100 * SECOND
-    answers.forget()
+    answers.forget([OTHER])
+    assert answers.answered_ns([ONE, OTHER]) == 109 * SECOND
+    answers.forget([ONE])
     assert answers.answered_ns([ONE, OTHER]) == 110 * SECOND
 
 

@@ -109,7 +109,8 @@ def test_partitions_that_a_worker_had_go_on_while_it_reads_those_it_takes_over(
     kafka_bootstrap: str, run_directory: Path
 ) -> None:
     """Nor does a third worker, which joins in the middle of the reading, make anything inexact."""
-    stream = make_stream(kafka_bootstrap, run_directory, settings={"soon_offsets": 10})
+    settings = {"soon_offsets": 10, "watchdog_s": 600.0}
+    stream = make_stream(kafka_bootstrap, run_directory, settings=settings)
     with (
         stream.worker("heir", fault="delay_reading") as heir,
         stream.worker("gone") as gone,
@@ -127,13 +128,44 @@ def test_partitions_that_a_worker_had_go_on_while_it_reads_those_it_takes_over(
         stream.send_one(stream.events[0], own, b"now", b"2")
         entries = stream.wait_for_entries(EVENTS + 1)
         assert {entry.partition for entry in entries if entry.key not in before} == {own}
+        assert not _newest_partitions(heir)
 
+        sender = threading.Thread(target=stream.send, args=(EVENTS,))
+        sender.start()
         with stream.worker("third") as third:
             third.wait_for("partitions_open")
-            stream.send(300)
             (run_directory / "heir.release").touch()
+            sender.join()
             stream.wait_for_entries(len(stream.sent))
-            assert heir.starts == third.starts == 1
+            heir.restart_after(())
+            third.restart_after(())
+    stream.judge()
+
+
+def test_worker_that_is_stopped_while_it_reads_ends_its_units_first(
+    kafka_bootstrap: str, run_directory: Path
+) -> None:
+    """What it had works on to the end; what it was reading is another one's to read."""
+    settings = {"soon_offsets": 10, "watchdog_s": 600.0}
+    stream = make_stream(kafka_bootstrap, run_directory, settings=settings)
+    with stream.worker("first", fault="delay_reading") as first, stream.worker("second") as second:
+        first.wait_until(lambda: len(_newest_partitions(first)) == PARTITIONS // 2)
+        second.wait_until(lambda: len(_newest_partitions(second)) == PARTITIONS // 2)
+        stream.send(EVENTS, keys=600)
+        stream.wait_for_entries(EVENTS)
+        second.kill()
+        first.wait_for("partitions_go_on")
+        sender = threading.Thread(target=stream.send, args=(EVENTS,))
+        sender.start()
+        first.wait_until(lambda: len(stream.entries()) > EVENTS)
+        first.signal(signal.SIGTERM)
+        first.wait_for("worker_stopped")
+        (run_directory / "first.release").touch()  # the thread of the fault ends, too
+        assert first.exit_code() == 0
+        second.start()
+        sender.join()
+        stream.wait_for_entries(len(stream.sent))
+        second.restart_after(())
     stream.judge()
 
 

@@ -93,12 +93,11 @@ def parse(key: bytes) -> StateKey | None:
 
 
 def letter_of(key: bytes) -> bytes:
-    """Return the letter of a key's kind without taking the key apart, nor checking it.
+    """Return what stands for a key's kind, without taking the key apart, nor checking its parts.
 
     For whoever lets most of a topic's records go. Of a key that is about no entity it may be any.
     """
-    at = key.find(_SEPARATOR_BYTE) + 1
-    return key[at : at + 1]
+    return key.partition(_SEPARATOR_BYTE)[2].partition(_SEPARATOR_BYTE)[0]
 
 
 def _complaint(key: bytes) -> str:

@@ -32,6 +32,10 @@ class PositionLostError(Exception):
     """The log does not reach as far as the read model says it was read (位点超出日志)."""
 
 
+class FetchingEndedError(Exception):
+    """aiokafka fetches nothing any more, and does not say so (读取任务已终止)."""
+
+
 def passes(error: KafkaError) -> bool:
     """Tell whether a failure of Kafka passes by itself: the broker is away or moving."""
     return bool(error.retriable) or isinstance(error, (KafkaTimeoutError, KafkaConnectionError))
@@ -60,8 +64,9 @@ class CommittedSource:
     async def start(self) -> None:
         """Connect; nothing is read before positions are told with `seek`."""
         await self._consumer.start()
-        # Cheaper records; of an aiokafka whose parser is another one they would be its own again.
+        # Private parts of aiokafka, which is pinned: a release with another one fails its tests.
         source_records_of(self._consumer._fetcher)  # noqa: SLF001
+        self._fetching = self._consumer._fetcher._fetch_task  # noqa: SLF001
         self._consumer.assign(list(self._projected))
         await self._ends.start()
         # Assigned only so that the client knows the topics: paused, they are never fetched.
@@ -94,8 +99,12 @@ class CommittedSource:
         """Return committed records by place.
 
         Raises PositionLostError when the log lacks a position. Compaction removes none, so the log
-        lost its end, or the topic was deleted and created again.
+        lost its end, or the topic was deleted and created again. FetchingEndedError when nothing
+        would come any more.
         """
+        if self._fetching.done():
+            error = None if self._fetching.cancelled() else self._fetching.exception()
+            raise FetchingEndedError(f"fetching has ended (读取任务已终止): {error!r}")
         try:
             polled = await self._consumer.getmany(
                 *self._projected, timeout_ms=timeout_ms, max_records=records_max

@@ -16,6 +16,7 @@ from services.streaming.store import LocalIndex, PartitionStore, Position
 log = get_logger(__name__)
 
 _POLL_RECORDS = 20_000
+_POLL_RECORDS_BESIDE_WORK = 2_000
 
 
 class ChangelogReader:
@@ -52,30 +53,33 @@ class ChangelogReader:
         """Close the connections."""
         await self._consumer.stop()
 
-    async def left(self, stores: Mapping[int, PartitionStore]) -> dict[int, int]:
-        """Return how many offsets each store has to read; those of control records are among them.
+    async def measure(self, stores: Mapping[int, tuple[PartitionStore, RestoreProgress]]) -> None:
+        """Show of each store how far it is: offsets, those of control records among them.
 
         A store that cannot be a copy of the changelog as it is has to read all of it.
         """
         parts = {TopicPartition(self._topic, number): number for number in stores}
         ends = await self._consumer.end_offsets(list(parts))
         begins = await self._consumer.beginning_offsets(list(parts))
-        left = {}
         for tp, number in parts.items():
-            known = max(stores[number].position.next_offset, begins[tp])
-            left[number] = ends[tp] - (known if known <= ends[tp] else begins[tp])
-        return left
+            store, shown = stores[number]
+            known = max(store.position.next_offset, begins[tp])
+            shown.first = shown.position = known if known <= ends[tp] else begins[tp]
+            shown.end = ends[tp]
 
     async def restore(
         self,
         stores: Mapping[int, tuple[PartitionStore, LocalIndex]],
         progress: Mapping[int, RestoreProgress],
         note: Callable[[int], None],
+        *,
+        alone: bool,
     ) -> None:
         """Bring every store to the end of its changelog partition.
 
         ``progress`` shows of each partition how far it is; ``note`` is told the number of records
-        after each write.
+        after each write. Not ``alone``, other partitions work meanwhile: what is read is taken in
+        smaller parts, since a part is written at once.
 
         A store that is ahead of the changelog, or whose newest META record is another one there
         (the log was truncated under it), is wiped and read from the beginning.
@@ -94,6 +98,7 @@ class ChangelogReader:
             shown.first = shown.position = max(stores[number][0].position.next_offset, begins[tp])
             shown.end = ends[tp]
         unfinished = set(parts)
+        most = _POLL_RECORDS if alone else _POLL_RECORDS_BESIDE_WORK
         while True:
             for tp in list(unfinished):
                 shown = progress[parts[tp]]
@@ -103,7 +108,7 @@ class ChangelogReader:
                     self._consumer.pause(tp)
             if not unfinished:
                 return
-            answer = await self._consumer.getmany(timeout_ms=200, max_records=_POLL_RECORDS)
+            answer = await self._consumer.getmany(timeout_ms=200, max_records=most)
             for tp, records in answer.items():
                 store, local_index = stores[parts[tp]]
                 if tp in unproven:

@@ -115,8 +115,13 @@ class EngineConsumer(driver.Consumer):
         )
         return found
 
+    async def hold(self, assignment: object) -> bool:
+        """Fetch nothing before `seek_to`; see `polling.hold`."""
+        done: bool = await self.in_thread(polling.hold, self.kafka, assignment)
+        return done
+
     async def seek_to(self, assignment: object, positions: dict[TopicPartition, int]) -> bool:
-        """Seek, if the assignment is still the same one; tell whether it is."""
+        """Let these be fetched from here, if the assignment is still the same one; tell whether."""
         done: bool = await self.in_thread(
             polling.seek, self.kafka, self._thread.answers, assignment, positions
         )

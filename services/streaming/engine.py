@@ -44,9 +44,9 @@ log = get_logger(__name__)
 _POLL_INTERVAL_S = 365 * 86_400.0
 """How long nothing may be polled before aiokafka leaves the group: longer than any recovery.
 
-A worker that recovers (hours, in a province) or stands by polls nothing, and aiokafka would take it
-for wedged and leave the group, for good where it stands by. Whether it is wedged is the watchdog's
-to tell, and nobody else's.
+A worker that recovers all it owns (hours, in a province) or stands by polls nothing, and aiokafka
+would take it for wedged and leave the group, for good where it stands by. Whether it is wedged is
+the watchdog's to tell, and nobody else's.
 """
 
 

@@ -50,13 +50,15 @@ class FetchAnswers:
         self._latest: dict[TopicPartition, Answer] = {}
         self._asked_ns: dict[int, int] = {}
         self._records_ns = 0
-        self._forgotten_ns = time.monotonic_ns()
+        self._begun_ns = time.monotonic_ns()
+        self._forgotten_ns: dict[TopicPartition, int] = {}
         self._at_hand_ns: dict[TopicPartition, int] = {}
 
     def forget(self, topic_partitions: Iterable[TopicPartition]) -> None:
         """Forget every answer about these: their positions are about to be others."""
-        self._forgotten_ns = time.monotonic_ns()
+        now = time.monotonic_ns()
         for tp in topic_partitions:
+            self._forgotten_ns[tp] = now
             self._at_hand_ns.pop(tp, None)
             self._latest.pop(tp, None)
         self._asked_ns.clear()
@@ -79,7 +81,8 @@ class FetchAnswers:
                 self._at_hand_ns[tp] = now
                 continue
             answer = self._latest.get(tp)
-            answered = self._forgotten_ns if answer is None else answer.answered_ns
+            silent_since = self._forgotten_ns.get(tp, self._begun_ns)
+            answered = silent_since if answer is None else answer.answered_ns
             oldest = min(oldest, max(answered, self._at_hand_ns.get(tp, 0)))
         return oldest
 

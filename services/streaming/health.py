@@ -102,7 +102,7 @@ class WorkerState(StrEnum):
     REBALANCING = "rebalancing"
     """It gave its partitions back and waits for the group's next assignment."""
     RECOVERING = "recovering"
-    """It fences its partitions and reads their state."""
+    """It fences its partitions and reads their state; some may work already."""
     STANDBY = "standby"
     """It owns nothing, because there are more workers than partitions."""
     WORKING = "working"

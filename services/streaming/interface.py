@@ -3,7 +3,8 @@
 The engine never calls two methods of one step at the same time, so a step needs no locks. It calls
 ``run`` and ``local_index`` of all steps from one thread that is not the event loop's; but while a
 partition is recovered it calls ``local_index`` on the event loop, for a hundred records between
-two turns of it: nothing a step keeps may be bound to a thread, and ``local_index`` should take well
+two turns of it, while another partition's step may run: nothing a step keeps may be bound to a
+thread, what steps share must bear two, and ``local_index`` should take well
 below a millisecond. It makes a new step through the factory whenever it (re)gains the partition,
 and calls nothing but ``local_index`` before the local store is brought up to the changelog's end: a
 step may keep caches, but never across assignments. An exception raised by any method ends the

@@ -98,39 +98,52 @@ class PartitionFactory:
             raise
         return partitions
 
-    async def restored(
+    async def restored_in_turns(
         self, partitions: Mapping[int, Partition], note: Callable[[int], None]
     ) -> AsyncGenerator[dict[int, Partition], None]:
         """Yield partitions that may be opened: the changelog is read to its end into their stores.
 
-        The sources are checked against them too. Those that lack next to nothing come first, and
-        may work while the others are read; together with the others where a predecessor is closed.
+        The sources are checked against them too. Those that have a copy which lacks next to nothing
+        come first, and may work while the others are read. With a predecessor all come together: it
+        is asked, or closed, once.
         """
         reader = ChangelogReader(self.topics.changelog, self.bootstrap, self.settings)
         await reader.start()
         try:
-            left = await reader.left({number: p.store for number, p in partitions.items()})
-            soon = {n for n in partitions if left[n] <= self.settings.soon_offsets}
-            if self._predecessor is not None:
-                soon = set()
-            for turn in (soon, partitions.keys() - soon):
-                if turn:
-                    some = {number: partitions[number] for number in sorted(turn)}
-                    await self._restore(some, reader, note)
-                    yield some
+            await reader.measure({n: (p.store, p.health.restore) for n, p in partitions.items()})
+            soon = {n for n, p in partitions.items() if self._is_soon_restored(p)}
+            for numbers in (soon, partitions.keys() - soon):
+                if numbers:
+                    turn = {number: partitions[number] for number in sorted(numbers)}
+                    alone = len(turn) == len(partitions)
+                    await self._restore(turn, reader, note, alone=alone)
+                    yield turn
         finally:
             await reader.stop()
+
+    def _is_soon_restored(self, partition: Partition) -> bool:
+        """Tell whether a partition need not wait for others: its own copy is nearly the changelog.
+
+        Never where it may have to be refused for what others are, or reads what it published.
+        """
+        held = partition.store.meta
+        copied = held.unit > 0 and held.rebuild is None
+        near = partition.health.restore.left <= self.settings.soon_offsets
+        return self._predecessor is None and copied and near
 
     async def _restore(
         self,
         partitions: dict[int, Partition],
         reader: ChangelogReader,
         note: Callable[[int], None],
+        *,
+        alone: bool,
     ) -> None:
         await reader.restore(
             {number: (p.store, p.step.local_index) for number, p in partitions.items()},
             {number: p.health.restore for number, p in partitions.items()},
             note,
+            alone=alone,
         )
         stores = {number: p.store for number, p in partitions.items()}
         check_may_go_on({n: store.meta for n, store in stores.items()}, self._predecessor)

@@ -105,18 +105,34 @@ def _collect(
     return found
 
 
+async def hold(kafka: AIOKafkaConsumer, assignment: object) -> bool:
+    """Fetch nothing before `seek` says from where, if the assignment is still the same one.
+
+    Where nobody tells a position, aiokafka looks for one itself: it would fetch what nobody wants,
+    up to a megabyte of each topic-partition for as long as a recovery takes, and one look-up that
+    fails holds back all that the same broker leads.
+    """
+    if not _is_current(kafka, assignment):
+        return False
+    for tp in kafka.assignment():
+        kafka.seek(tp, 0)
+        kafka.pause(tp)
+    return True
+
+
 async def seek(
     kafka: AIOKafkaConsumer,
     answers: FetchAnswers,
     assignment: object,
     positions: dict[TopicPartition, int],
 ) -> bool:
-    """Seek, if the assignment is still the same one; tell whether it is."""
+    """Let these be fetched from here, if the assignment is still the same one; tell whether."""
     if not _is_current(kafka, assignment):
         return False
     answers.forget(positions)
     for tp, offset in positions.items():
         kafka.seek(tp, offset)
+        kafka.resume(tp)
     return True
 
 

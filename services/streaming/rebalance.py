@@ -183,6 +183,8 @@ class Rebalance:
             self._health.recovering = True
             self._health.fenced = self._health.restored_records = 0
             await self._stop_producers()
+            if not await self._consumer.hold(self._roster.assignment):
+                return self._say_changed(numbers)
             partitions = await self._factory.fenced(numbers, self._roster.epoch, self._count_fence)
             self._roster.partitions = partitions
             self._health.own({number: p.health for number, p in partitions.items()})
@@ -191,11 +193,12 @@ class Rebalance:
             log.info(
                 "partitions_fenced", partitions=sorted(numbers), took_s=round(fenced - started, 3)
             )
-            restored: dict[int, Partition] = {}
-            async with aclosing(self._factory.restored(partitions, self._count_restored)) as turns:
+            opened: dict[int, Partition] = {}
+            turns = self._factory.restored_in_turns(partitions, self._count_restored)
+            async with aclosing(turns):
                 async for turn in turns:
-                    restored |= turn
-                    left = sorted(partitions.keys() - restored.keys())
+                    opened |= turn
+                    left = sorted(partitions.keys() - opened.keys())
                     if not left:
                         log.info(
                             "partitions_restored",
@@ -204,19 +207,25 @@ class Rebalance:
                             took_s=round(loop.time() - fenced, 3),
                         )
                     if not await self._open(turn):
-                        log.info("assignment_changed_during_recovery", partitions=sorted(numbers))
-                        return
+                        return self._say_changed(numbers)
+                    # No await from here to where all are shown as open: a revocation would be shown
+                    # as undone.
                     if left:
                         log.info("partitions_go_on", partitions=sorted(turn), reading=left)
-            self._health.assigned = True
-            took_s = round(loop.time() - started, 3)
-            log.info("partitions_open", partitions=sorted(numbers), took_s=took_s)
+                    else:
+                        self._health.assigned = True
+                        took_s = round(loop.time() - started, 3)
+                        log.info("partitions_open", partitions=sorted(numbers), took_s=took_s)
         except Exception as error:  # noqa: BLE001  nothing may get past the end of the process
             newer = isinstance(error, NewerMetaError)
             otherwise = ExitCode.STATE_VERSION if newer else ExitCode.RECOVERY_FAILED
             die_of(error, otherwise, "recovery")
         finally:
             self._health.recovering = False
+
+    @staticmethod
+    def _say_changed(numbers: set[int]) -> None:
+        log.info("assignment_changed_during_recovery", partitions=sorted(numbers))
 
     async def _open(self, partitions: Mapping[int, Partition]) -> bool:
         """Let restored partitions work from where they stand; False if they are revoked already."""

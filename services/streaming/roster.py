@@ -10,7 +10,8 @@ class Roster:
     """The owned partitions, and the epoch and assignment they belong to.
 
     ``assignment`` is the consumer's assignment object itself: as long as it is the same object, the
-    fetch positions are those this engine has set. ``epoch`` grows with every change.
+    fetch positions of open partitions are those this engine has set. ``epoch`` grows with every
+    change.
     """
 
     epoch: int = 0

@@ -72,8 +72,8 @@ class EngineSettings:
     is answered within ``fetch_wait_ms``; a large one over a slow line, or the election of another
     leader, takes ten seconds and more."""
     soon_offsets: int = 2_000
-    """A partition that lacks no more of its changelog is opened before others are read: a tenth of
-    a second's reading."""
+    """A partition whose local copy lacks no more of its changelog is opened before others are read;
+    a tenth of a second's reading each."""
     watchdog_s: float = 120.0
     """No progress for so long while work waits: the process ends."""
     behind_s: float = 60.0

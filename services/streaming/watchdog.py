@@ -31,7 +31,7 @@ class Watch:
         if now - health.loop_alive > self._patience_s:
             return f"the main loop has not turned for {now - health.loop_alive:.0f} s"
         partitions = list(health.partitions.values())
-        recovering = health.recovering or any(not p.ready for p in partitions)
+        recovering = health.recovering or (health.assigned and any(not p.ready for p in partitions))
         left = sum(p.restore.left for p in partitions)
         if self._stuck(
             "recovery", (health.fenced, health.restored_records, left), now, busy=recovering

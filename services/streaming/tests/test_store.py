@@ -116,7 +116,7 @@ async def test_store_prepared_in_turns_is_equal_and_the_loop_goes_on(
             if at_once
             else await store.prepare_in_turns(iter(new), by_value)
         )
-        assert turns - before == (0 if at_once else 5)  # 4,500 keys
+        assert turns - before == (0 if at_once else 45)  # 4,500 keys
         store.apply(prepared, Position(2, -1))
         found.append(dict(store.scan(b"")))
         store.close()

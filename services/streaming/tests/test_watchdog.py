@@ -135,3 +135,11 @@ def test_watch_with_a_recovery_that_stands_still_complains() -> None:
         health.restored_records = second
         assert watched(watch, health, float(second)) is None
     assert "recovery stands still" in (watched(watch, health, 70.0) or "")
+
+
+def test_watch_with_partitions_revoked_and_the_brokers_away_is_content() -> None:
+    """What it had is closed, and not being recovered: it waits for the group."""
+    health = EngineHealth(rebalances=1, partitions={3: PartitionHealth()})
+    watch = Watch(10.0)
+    assert watched(watch, health, 0.0) is None
+    assert watched(watch, health, 500.0) is None

@@ -247,6 +247,45 @@ def delay_commits(engine: Engine) -> None:
     PartitionProducer.commit = delayed  # type: ignore[method-assign]
 
 
+def leave_undecided(engine: Engine) -> None:
+    """End one transaction as a coordinator does that finds no leader: without a marker.
+
+    The first one with an alert in ``unmarked_partition``, once, by ``<data_dir>.undecided``; then
+    the process ends if ``dies``, else it goes on. The broker must not verify transactions: nobody
+    tells the coordinator which topics are in this one.
+    """
+    mark = Path(f"{ARGUMENTS['data_dir']}.undecided")
+    commit = PartitionProducer.commit
+    left: list[int] = [1] if mark.exists() else []
+
+    async def unmarked(self: PartitionProducer, topics: Any) -> dict[str, int]:
+        manager = self._producer._txn_manager
+        alerts = any(topic == ARGUMENTS["alerts_topic"] for topic, _ in topics)
+        if not alerts or left or self.partition != ARGUMENTS["unmarked_partition"]:
+            return await commit(self, topics)
+        left.append(self.partition)
+        begin, end = self._producer.begin_transaction, self._producer.commit_transaction
+
+        async def begun() -> None:
+            await begin()
+            manager._txn_partitions |= {TopicPartition(t, self.partition) for t, _ in topics}
+
+        async def ended() -> None:
+            await asyncio.to_thread(mark.touch)
+            if ARGUMENTS["dies"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            manager.committing_transaction()
+            manager.complete_transaction()
+
+        self._producer.begin_transaction, self._producer.commit_transaction = begun, ended
+        try:
+            return await commit(self, topics)
+        finally:
+            self._producer.begin_transaction, self._producer.commit_transaction = begin, end
+
+    PartitionProducer.commit = unmarked  # type: ignore[method-assign]
+
+
 def die_once_a_phase(engine: Engine) -> None:
     """End the process, as a crash does, once in each of ``phases`` of a succession.
 
@@ -283,6 +322,7 @@ def die_once_a_phase(engine: Engine) -> None:
 
 FAULTS: dict[str, Callable[[Engine], None]] = {
     "delay_first_event_topic": delay_first_event_topic,
+    "leave_undecided": leave_undecided,
     "lose_a_chunk": lose_a_chunk,
     "assign_round_robin": assign_round_robin,
     "leave_when_idle": leave_when_idle,

@@ -132,6 +132,7 @@ class Engine:
             self.app.on_before_shutdown.connect(stop)
         self.app.timer(1.0)(self._every_second)
         self.app.timer(self.settings.group_commit_s)(self._rebalance.commit_display)
+        self.app.timer(self.settings.leftovers_s)(self._rebalance.decide_leftovers)
         self.app.timer(self.settings.watchdog_s / 8)(self._rebalance.question_silence)
 
     def prepare_directory(self) -> None:

@@ -41,6 +41,7 @@ SOURCES: Mapping[str, str] = {
     "aiokafka.producer.producer:AIOKafkaProducer.commit_transaction": "c7f9677c89413f97",
     "aiokafka.producer.producer:AIOKafkaProducer.send_batch": "bf42b0f0c5c0646d",
     "aiokafka.producer.sender:AddPartitionsToTxnHandler.handle_response": "67266db24da2dfaf",
+    "aiokafka.producer.transaction_manager:TransactionManager.maybe_add_partition_to_txn": "e0a118be379a7f75",
     "aiokafka.protocol.fetch:FetchRequest": "ef21d383f1372a25",
     "aiokafka.record.default_records:_DefaultRecordBatchPy._maybe_uncompress": "c9d0dc2bed50cc86",
     "aiokafka.record.default_records:_DefaultRecordBatchPy._read_msg": "0997ab7a58505c93",

@@ -28,6 +28,7 @@ from services.streaming.succession import (
     passed_by,
 )
 from services.streaming.topics import Topics
+from services.streaming.undecided import decide_leftovers
 from services.streaming.unit_of_work import PartitionProducer
 
 log = get_logger(__name__)
@@ -91,12 +92,27 @@ class PartitionFactory:
 
         try:
             await asyncio.gather(*(fence(partition) for partition in partitions.values()))
+            await self._decide({number: p.producer for number, p in partitions.items()})
         except BaseException:
             await asyncio.gather(
                 *(p.producer.stop() for p in partitions.values()), return_exceptions=True
             )
             raise
         return partitions
+
+    @property
+    def alone(self) -> bool:
+        """True where no other version of the state may be writing to the same topics."""
+        return self._predecessor is None
+
+    async def _decide(self, producers: Mapping[int, PartitionProducer]) -> None:
+        """Leave no transaction of an earlier holder undecided; nobody can begin one any more.
+
+        Beside another version of the state only the own changelog is looked at: the other one may
+        be writing to the topics that both share.
+        """
+        looked_at = self.topics.written if self.alone else (self.topics.changelog,)
+        await decide_leftovers(self.bootstrap, self.topics, looked_at, producers)
 
     async def restored_in_turns(
         self, partitions: Mapping[int, Partition], note: Callable[[int], None]

@@ -15,17 +15,19 @@ from typing import Any
 
 import faust
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from services.runtime.logging import get_logger
 from services.streaming.consumer import EngineConsumer
-from services.streaming.exits import ExitCode, die, die_of
+from services.streaming.exits import EngineError, ExitCode, die, die_of
 from services.streaming.group import GroupView, view_group
 from services.streaming.health import EngineHealth
 from services.streaming.meta import NewerMetaError
 from services.streaming.partition import Partition
 from services.streaming.partition_factory import PartitionFactory
 from services.streaming.roster import Roster
+from services.streaming.undecided import Leftovers
 
 log = get_logger(__name__)
 
@@ -50,6 +52,7 @@ class Rebalance:
         self._roster = roster
         self._health = health
         self._recovery: asyncio.Task[None] | None = None
+        self._leftovers = Leftovers(factory.bootstrap, factory.topics)
         self._group_silent_since: float | None = None
 
     def connect(self) -> None:
@@ -86,6 +89,18 @@ class Rebalance:
         elif problem is None and self._group_silent_since is not None:
             log.info("group_answers_again", after_s=round(now - self._group_silent_since, 1))
             self._group_silent_since = None
+
+    async def decide_leftovers(self) -> None:
+        """Look whether a broker left undecided what this worker has committed, and commit it."""
+        partitions = self._roster.open_partitions()
+        if not partitions or not self._factory.alone:
+            return
+        try:
+            await self._leftovers.decide(partitions)
+        except KafkaError as error:
+            log.info("leftovers_not_looked_for", error=repr(error))
+        except EngineError as error:
+            die_of(error, error.code, "deciding a transaction")
 
     def note_answers(self) -> None:
         """Show how long the brokers have told nothing of what is open."""

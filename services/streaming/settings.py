@@ -74,6 +74,8 @@ class EngineSettings:
     soon_offsets: int = 2_000
     """A partition whose local copy lacks no more of its changelog is opened before others are read;
     a tenth of a second's reading each."""
+    leftovers_s: float = 15.0
+    """How often a worker looks whether a broker left undecided what it has committed."""
     watchdog_s: float = 120.0
     """No progress for so long while work waits: the process ends."""
     behind_s: float = 60.0

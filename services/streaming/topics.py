@@ -25,6 +25,11 @@ class Topics:
             raise ValueError(f"a source topic is named twice: {self.sources}")
 
     @property
+    def written(self) -> tuple[str, ...]:
+        """Every topic that a unit may write to."""
+        return tuple(dict.fromkeys((self.changelog, self.timeline, self.control, *self.side)))
+
+    @property
     def all(self) -> tuple[str, ...]:
         """Every topic that must exist with the same partition count."""
         return tuple(dict.fromkeys((*self.sources, self.changelog, self.timeline, *self.side)))

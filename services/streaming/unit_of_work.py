@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from aiokafka.producer import sender
 
@@ -100,6 +100,33 @@ class PartitionProducer:
             topic: ack.offset + counts[topic] - start - 1
             for (topic, start, _), ack in zip(sent, acks, strict=True)
         }
+
+    async def decide(self, topics: Iterable[str], *, commit: bool) -> None:
+        """Write a marker to these topics, which ends whatever this transactional id left open.
+
+        That of earlier holders too (see `undecided`). The partition must be fenced, and no unit
+        under way.
+
+        Raises:
+            EngineError: FENCED when another worker owns the partition, else COMMIT_FAILED.
+        """
+        try:
+            await self._producer.begin_transaction()
+            for topic in topics:
+                # aiokafka adds a partition only with its first record.
+                self._producer._txn_manager.maybe_add_partition_to_txn(  # noqa: SLF001
+                    TopicPartition(topic, self.partition)
+                )
+            if commit:
+                await self._producer.commit_transaction()
+            else:
+                await self._producer.abort_transaction()
+        except Exception as error:
+            fenced = isinstance(error, _FENCING_ERRORS)
+            raise EngineError(
+                ExitCode.FENCED if fenced else ExitCode.COMMIT_FAILED,
+                f"partition {self.partition}, deciding: {error!r}",
+            ) from error
 
     def _batch_bytes(self, topic: str) -> int:
         """Return how large a topic's batches may grow: whoever reads one record fetches a batch."""

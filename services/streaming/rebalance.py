@@ -97,8 +97,8 @@ class Rebalance:
             return
         try:
             await self._leftovers.decide(partitions)
-        except KafkaError as error:
-            log.info("leftovers_not_looked_for", error=repr(error))
+        except KafkaError:
+            return  # the broker is away, which others say; it is looked at again
         except EngineError as error:
             die_of(error, error.code, "deciding a transaction")
 

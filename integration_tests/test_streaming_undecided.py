@@ -4,6 +4,7 @@ Kafka 4.3 leaves markers out when its only broker is killed before it has writte
 with partitions without a leader, which it takes for deleted. Here the worker leaves them out.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,13 +28,21 @@ def trusting_bootstrap(session_directory: Path) -> Iterator[str]:
         yield kafka.bootstrap_servers
 
 
-@pytest.mark.parametrize("dies", [True, False], ids=["its worker dies", "its worker goes on"])
-def test_unit_left_undecided_is_committed_once(
-    trusting_bootstrap: str, run_directory: Path, *, dies: bool
+@pytest.mark.parametrize(
+    ("dies", "partial"),
+    [
+        pytest.param(True, False, id="its worker dies"),
+        pytest.param(True, True, id="its worker dies before all is written"),
+        pytest.param(False, False, id="its worker goes on"),
+    ],
+)
+def test_unit_left_undecided_counts_once(
+    trusting_bootstrap: str, run_directory: Path, *, dies: bool, partial: bool
 ) -> None:
-    """By whoever takes the partition over; or by its worker, also what no later unit touches."""
+    """Decided by who takes the partition over, or its worker, also where no later unit writes."""
     stream = make_stream(trusting_bootstrap, run_directory, settings={"leftovers_s": 2.0})
-    fault = {"fault": "leave_undecided", "unmarked_partition": PARTITION, "dies": dies}
+    fault = {"fault": "leave_undecided", "unmarked_partition": PARTITION}
+    fault |= {"dies": dies, "partial": partial}
     with stream.worker("only", **fault) as worker:
         worker.wait_for("partitions_open")
         for number in range(10):  # the tenth of a key raises an alert
@@ -47,7 +56,8 @@ def test_unit_left_undecided_is_committed_once(
         stream.wait_for_entries(len(stream.sent))
         worker.restart_after(())
         assert worker.starts == (2 if dies else 1)
-        assert worker.log.read_text().count("transaction_decided") == 1
+        (line,) = [x for x in worker.log.read_text().splitlines() if "transaction_decided" in x]
+        assert json.loads(line)["committed"] is not partial
         assert "local_store_wiped" not in worker.log.read_text()
     assert stream.read(stream.arguments["alerts_topic"])
     stream.judge()

@@ -251,8 +251,8 @@ def leave_undecided(engine: Engine) -> None:
     """End one transaction as a coordinator does that finds no leader: without a marker.
 
     The first one with an alert in ``unmarked_partition``, once, by ``<data_dir>.undecided``; then
-    the process ends if ``dies``, else it goes on. The broker must not verify transactions: nobody
-    tells the coordinator which topics are in this one.
+    the process ends if ``dies``, else it goes on. ``partial``: its META is not written. The broker
+    must not verify transactions: nobody tells the coordinator which topics are in this one.
     """
     mark = Path(f"{ARGUMENTS['data_dir']}.undecided")
     commit = PartitionProducer.commit
@@ -278,6 +278,8 @@ def leave_undecided(engine: Engine) -> None:
             manager.complete_transaction()
 
         self._producer.begin_transaction, self._producer.commit_transaction = begun, ended
+        if ARGUMENTS.get("partial"):
+            topics = [(t, [r for r in records if r[0] != META_KEY]) for t, records in topics]
         try:
             return await commit(self, topics)
         finally:

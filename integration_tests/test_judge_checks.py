@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from market_supervision.alerts.v1.alert_pb2 import SEVERITY_ORANGE, AlertFilter, AlertRecord
+from market_supervision.alerts.v1.alert_pb2 import (
+    SEVERITY_ORANGE,
+    AlertFilter,
+    AlertRecord,
+    Severity,
+)
+from market_supervision.lifecycle.v1.state_pb2 import AlertThread
 
 from integration_tests.judge import judgement
 from integration_tests.judge.accounting import check_accounting, refused_on_its_word
@@ -224,6 +230,39 @@ def test_events_of_one_entity_in_two_partitions_are_reported(log: RawLog) -> Non
     assert verdict.found_by("O3")
 
 
+@pytest.mark.parametrize(
+    ("later_ms", "severity", "rebuilt", "sound"),
+    [
+        (1, None, False, False),
+        (1, None, True, True),
+        (60_000, None, True, False),
+        (1, SEVERITY_ORANGE, True, False),
+    ],
+    ids=["never-rebuilt", "rebuilt", "another-minute", "another-severity"],
+)
+def test_only_a_rebuilt_state_may_tell_other_times_than_were_published(
+    log: RawLog,
+    later_ms: int,
+    severity: Severity | None,
+    rebuilt: bool,  # noqa: FBT001  a row of a table
+    sound: bool,  # noqa: FBT001  a row of a table
+) -> None:
+    """O4 names the fields in which a thread differs; brokers' stamps explain moments, no more."""
+    records = list(log.records[STATE])
+    place = next(i for i, r in reversed(list(enumerate(records))) if b"|a|" in (r.key or b""))
+    thread = AlertThread.FromString(records[place].value or b"")
+    thread.alert.update_time.FromMilliseconds(thread.alert.update_time.ToMilliseconds() + later_ms)
+    if severity is not None:
+        thread.alert.severity = severity
+    records[place] = records[place]._replace(value=thread.SerializeToString())
+    verdict = Verdict()
+    judge_log(replace(log, records={**log.records, STATE: records}), verdict, rebuilt=rebuilt)
+    found = [each for each in verdict.found_by("O4") if "as last published" in each.text]
+    assert bool(found) is not sound, str(verdict)
+    assert verdict.counts.get("threads_at_other_times", 0) == int(sound)
+    assert sound or "update_time" in str(found[0])
+
+
 def test_no_planted_bug_is_caught_by_what_its_run_comes_to_anyway() -> None:
     """Each bug is told from its control run, which every one has, by a check of its own."""
     assert len({bug.patch for bug in BUGS}) == 10
@@ -269,6 +308,7 @@ def test_evidence_requires_every_check_it_has_something_for(tmp_path: Path) -> N
         recordings=[tmp_path / "s.jsonl"],
         answers=tmp_path / "answers.jsonl",
         put_aside=[Place("complaints.v1", 3, 7)],
+        rebuilt=True,
     )
     assert {"O5", "O6", "O6 versions", "O7"} | set(bare.demanded) == set(full.demanded)
     full.save(tmp_path)

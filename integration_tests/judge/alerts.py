@@ -38,7 +38,12 @@ def alert_records(log: RawLog) -> list[alert_pb2.AlertRecord]:
 
 
 def check_alerts(
-    log: RawLog, history: History, wanted: Mapping[str, Threads], verdict: Verdict
+    log: RawLog,
+    history: History,
+    wanted: Mapping[str, Threads],
+    verdict: Verdict,
+    *,
+    rebuilt: bool = False,
 ) -> None:
     """O4: compare open threads, identities, sequences and evidence."""
     live = live_threads(log)
@@ -48,7 +53,7 @@ def check_alerts(
     verdict.count("alerts", len(records))
     event_ids = {event.envelope.event_id for event in history.applied}
     check_records(records, event_ids, verdict)
-    check_courses(records, live, verdict)
+    check_courses(records, live, verdict, rebuilt=rebuilt)
     check_rules(records, log, verdict)
     verdict.made("O4")
 

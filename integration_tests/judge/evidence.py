@@ -32,6 +32,8 @@ class Evidence:
     """Profiles answered during the run; see `answer_log.AnswerWriter`. None: not judged."""
     put_aside: Collection[Place] = ()
     """The only records on which processes may have died until they were put aside."""
+    rebuilt: bool = False
+    """Whether the state was made again from the record after alerts had been published."""
     required: Collection[str] | None = None
     """Checks that must be made; None: every one for which there is something to look at."""
 
@@ -59,6 +61,7 @@ class Evidence:
             "recordings": [str(path) for path in self.recordings],
             "answers": None if self.answers is None else str(self.answers),
             "put_aside": sorted(self.put_aside),
+            "rebuilt": self.rebuilt,
             "required": None if self.required is None else sorted(self.required),
         }
         (run_directory / RUN_FILE).write_text(json.dumps(document, indent=2) + "\n")
@@ -77,5 +80,6 @@ def load(run_directory: Path) -> Evidence:
         recordings=[run_directory / path for path in document["recordings"]],
         answers=None if answers is None else run_directory / answers,
         put_aside=[Place(*place) for place in document["put_aside"]],
+        rebuilt=document["rebuilt"],
         required=document["required"],
     )

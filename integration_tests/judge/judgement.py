@@ -48,16 +48,19 @@ def judge(evidence: Evidence) -> Verdict:
     verdict = Verdict(counts=dict.fromkeys(NAMES, 0), not_recomputed=NOT_RECOMPUTED)
     log = read_log(evidence.bootstrap, evidence.topic_prefix)
     _judge_history(evidence, log, verdict)
-    reference = judge_log(log, verdict, evidence.put_aside)
+    reference = judge_log(log, verdict, evidence.put_aside, rebuilt=evidence.rebuilt)
     _judge_read_side(evidence, log, reference, verdict)
     verdict.demand(evidence.demanded)
     return verdict
 
 
-def judge_log(log: RawLog, verdict: Verdict, put_aside: Collection[Place] = ()) -> Reference:
+def judge_log(
+    log: RawLog, verdict: Verdict, put_aside: Collection[Place] = (), *, rebuilt: bool = False
+) -> Reference:
     """Judge what the stream made of a log: accounts, view, alerts. Return what it comes to.
 
     ``put_aside``: the only records that may have been put aside because processes died on them.
+    ``rebuilt``: whether the state was made again after alerts had been published.
     """
     permitted = {(log.short(place.topic), *place[1:]) for place in put_aside}
     refused = refused_on_its_word(log, permitted)
@@ -68,18 +71,20 @@ def judge_log(log: RawLog, verdict: Verdict, put_aside: Collection[Place] = ()) 
     check_placement(log, homes, verdict)
     check_view(log, slots, pictures, homes, verdict)
     check_order_free(history, verdict)
-    threads = _judge_alerts(log, history, verdict)
+    threads = _judge_alerts(log, history, verdict, rebuilt=rebuilt)
     verdict.digests = digests(log)
     return Reference(pictures, threads)
 
 
-def _judge_alerts(log: RawLog, history: History, verdict: Verdict) -> Mapping[str, Threads]:
+def _judge_alerts(
+    log: RawLog, history: History, verdict: Verdict, *, rebuilt: bool
+) -> Mapping[str, Threads]:
     bundle = first_bundle(log)
     if bundle is None:
         verdict.not_made("O4", "no rules on the control topic")
         return {}
     threads = replay(history, bundle)
-    check_alerts(log, history, threads, verdict)
+    check_alerts(log, history, threads, verdict, rebuilt=rebuilt)
     return threads
 
 

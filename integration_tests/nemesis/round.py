@@ -173,6 +173,7 @@ def _judge(stage: Stage, load: Load, plan: Plan, result: Result) -> None:
         recordings=[each.file for each in load.subscribers if each.file is not None],
         answers=load.answers if load.queriers else None,
         put_aside=deadly_places(stage.bootstrap, plan.load.deadly),
+        rebuilt=any(strikes.fault == "lose-all-but-the-record" for strikes in plan.disaster),
     )
     evidence.save(stage.directory)
     verdict = judge(evidence)

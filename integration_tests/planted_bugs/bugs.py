@@ -26,6 +26,7 @@ from services.runtime.clock import now_ms
 WORKER, SECOND = "lifecycle-0", "lifecycle-1"
 CALL_SECONDS = 30.0
 REBALANCES_MAX = 5
+WAVES = 3
 ENTITIES = 40
 
 
@@ -63,20 +64,19 @@ def worker_joins(scene: Scene) -> Verdict:
     """Let a second worker join while the first one waits for records, then append some.
 
     Whether a poll is under way at that moment is chance, so it joins again until one was. What is
-    appended last to the same topics makes the positions go past whatever was dropped.
+    appended to the same topics while it waits makes the positions go past whatever was dropped.
     """
     scene.start_worker(WORKER)
     for rebalance in range(REBALANCES_MAX):
         scene.start_worker(SECOND)
-        for entity in range(ENTITIES):
-            scene.log.append(canteen_failure(rebalance, entity=entity))
-        if WORKER not in scene.patches or scene.strikes_soon(WORKER):
-            break
+        for wave in range(WAVES):
+            for entity in range(ENTITIES):
+                scene.log.append(canteen_failure(rebalance * WAVES + wave, entity=entity))
+            if WORKER not in scene.patches or scene.strikes_soon(WORKER):
+                scene.wait_applied()
+                return scene.judge()
         scene.system.supervisor.stop(SECOND)
-    for entity in range(ENTITIES):
-        scene.log.append(canteen_failure(REBALANCES_MAX, entity=entity))
-    scene.wait_applied()
-    return scene.judge()
+    raise AssertionError(f"no poll was under way in {REBALANCES_MAX} rebalances")
 
 
 def worker_dies_uncommitted(scene: Scene) -> Verdict:

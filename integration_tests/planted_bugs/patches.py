@@ -174,7 +174,8 @@ def poll_across_a_rebalance(memory: Path) -> None:
     """A poll begun under one assignment takes the records of the next one, and nobody gets them.
 
     That is what waiting inside aiokafka's fetcher does. The engine would notice the hole and end
-    itself, so that check is taken out too. ``memory`` tells when records were dropped.
+    itself, so that check is taken out too. ``memory`` tells when a hole was passed over: what was
+    dropped is fetched again where the partitions move once more before that.
     """
 
     def made_of(poll: Any) -> Any:
@@ -182,8 +183,7 @@ def poll_across_a_rebalance(memory: Path) -> None:
             found = await poll(kafka, *rest)
             if found is None and not _remembers(memory):
                 wanted = next(part for part in rest if isinstance(part, set))
-                if await kafka._fetcher.fetched_records(wanted, timeout=SPANNED_SECONDS):
-                    _is_first(memory)
+                await kafka._fetcher.fetched_records(wanted, timeout=SPANNED_SECONDS)
             return found
 
         return patched
@@ -195,6 +195,7 @@ def poll_across_a_rebalance(memory: Path) -> None:
             except HoleError:
                 self._by_topic[chunk.topic].delivered = chunk.start
                 accept(self, chunk)
+                _is_first(memory)
 
         return patched
 

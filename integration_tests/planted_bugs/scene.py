@@ -23,7 +23,7 @@ from services.local.waiting import poll_until
 from services.runtime.kafka_topics import ensure_topics
 
 WAIT_SECONDS = 150.0
-STRIKE_SECONDS = 8.0
+STRIKE_SECONDS = 3.0
 
 
 @dataclass

@@ -126,8 +126,9 @@ class EngineHealth:
     partitions: dict[int, PartitionHealth] = field(default_factory=dict)
     totals: dict[int, PartitionTotals] = field(default_factory=dict)
     recovering: bool = False
-    brokers_answer: bool = False
-    """Asked only while the worker waits for the group's next assignment (`waits_for_group`)."""
+    brokers_away: bool = False
+    """No broker answered when one was last asked: while the worker waits for the group or recovers,
+    and when nothing is heard of what is open. What stands still then is no fault of its own."""
     loop_alive: float = field(default_factory=time.monotonic)
     answered_at: float | None = None
     """Machine's monotonic seconds when a broker last answered about the topic-partition that has

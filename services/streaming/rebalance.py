@@ -32,6 +32,8 @@ from services.streaming.undecided import Leftovers
 log = get_logger(__name__)
 
 _UNASSIGNED_GRACE_S = 3.0
+_SILENCE_S = 5.0
+"""Brokers that told nothing of a partition for so long are asked whether they are there."""
 
 
 class Rebalance:
@@ -109,13 +111,11 @@ class Rebalance:
         self._health.answered_at = self._consumer.answered_at(mine) if mine else None
 
     async def question_silence(self) -> None:
-        """Tell the watchdog whether brokers answer while the group assigns nothing.
-
-        Without partitions nothing else is asked of them; and while they are away it is no fault of
-        this worker's that it waits.
-        """
-        waits = self._health.waits_for_group and not self._app.should_stop
-        self._health.brokers_answer = waits and await self._consumer.brokers_answer()
+        """Tell the watchdog whether the brokers are away, where that could be why nothing moves."""
+        health = self._health
+        silent = health.waits_for_group or health.recovering or health.answer_age_s > _SILENCE_S
+        asked = silent and not self._app.should_stop
+        health.brokers_away = asked and not await self._consumer.brokers_answer()
 
     async def _on_revoked(self, _app: Any, revoked: Iterable[TP], **_: Any) -> None:
         """Return only when no unit is in flight; end the process if that takes too long."""

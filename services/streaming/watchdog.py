@@ -23,30 +23,31 @@ class Watch:
     def complaint(self, health: EngineHealth, now: float) -> str | None:
         """Return what has stood still for too long, or None.
 
-        Seen: a main loop that does not turn; a recovery that neither fences nor reads; a worker
-        that waits for an assignment while the brokers answer; a partition with records waiting,
+        Seen: a main loop that does not turn; and, while the brokers answer, a recovery that neither
+        fences nor reads, a worker that waits for an assignment, a partition with records waiting,
         records on the broker, or a unit in flight, that applies nothing. A partition whose step
         holds (no rule bundle yet) waits rightly, and so does a shadow that may go no further.
+        Brokers that come and go let nothing be done between: the time counts from their return.
         """
         if now - health.loop_alive > self._patience_s:
             return f"the main loop has not turned for {now - health.loop_alive:.0f} s"
+        answered = not health.brokers_away
         partitions = list(health.partitions.values())
         recovering = health.recovering or (health.assigned and any(not p.ready for p in partitions))
         left = sum(p.restore.left for p in partitions)
-        if self._stuck(
-            "recovery", (health.fenced, health.restored_records, left), now, busy=recovering
-        ):
+        restored = (health.fenced, health.restored_records, left)
+        if self._stuck("recovery", restored, now, busy=recovering and answered):
             return (
                 f"recovery stands still at {health.fenced} fenced partitions, "
                 f"{health.restored_records} records, {left} offsets left"
             )
-        forgotten = health.waits_for_group and health.brokers_answer
+        forgotten = health.waits_for_group and answered
         if self._stuck("group", health.rebalances, now, busy=forgotten):
             return "revoked, and the group assigns nothing although its brokers answer"
         for number, partition in list(health.partitions.items()):
             waits = partition.holding or partition.following
             works = partition.in_flight or (_has_work(partition) and not waits)
-            busy = partition.ready and works
+            busy = partition.ready and works and answered
             moved = (partition.unit, partition.records, partition.stream_time_ms)
             if self._stuck(number, moved, now, busy=busy):
                 return (

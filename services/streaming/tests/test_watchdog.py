@@ -79,7 +79,7 @@ def test_watch_with_a_loop_that_does_not_turn_complains() -> None:
 
 def test_watch_with_a_worker_that_the_group_forgot_complains() -> None:
     """It owns nothing and would stand there for ever; also where it only stood by before."""
-    health = EngineHealth(rebalances=1, brokers_answer=True)
+    health = EngineHealth(rebalances=1)
     watch = Watch(10.0)
     assert watched(watch, health, 0.0) is None
     assert "the group assigns nothing" in (watched(watch, health, 11.0) or "")
@@ -88,7 +88,7 @@ def test_watch_with_a_worker_that_the_group_forgot_complains() -> None:
 @pytest.mark.parametrize("why", ["assigned", "recovering"])
 def test_watch_with_a_worker_that_has_its_place_is_content(why: str) -> None:
     """A standby is assigned, for as long as nobody needs it; a recovery is watched as such."""
-    health = EngineHealth(rebalances=1, brokers_answer=True)
+    health = EngineHealth(rebalances=1)
     setattr(health, why, True)
     watch = Watch(10.0)
     for second in range(0, 1_000, 5):
@@ -96,16 +96,34 @@ def test_watch_with_a_worker_that_has_its_place_is_content(why: str) -> None:
         assert watched(watch, health, float(second)) is None
 
 
-def test_watch_with_the_brokers_away_counts_the_time_from_their_return() -> None:
-    """It waits rightly: it is told of no assignment because there is nobody to tell."""
-    health = EngineHealth(rebalances=1)
+@pytest.mark.parametrize(
+    "health",
+    [
+        EngineHealth(rebalances=1),
+        EngineHealth(rebalances=1, recovering=True),
+        worker(PartitionHealth(ready=True, waiting_records=5)),
+        worker(PartitionHealth(ready=True, in_flight=True)),
+    ],
+    ids=["revoked", "recovering", "records-waiting", "unit-in-flight"],
+)
+def test_watch_with_the_brokers_away_counts_the_time_from_their_return(
+    health: EngineHealth,
+) -> None:
+    """It waits rightly: there is nobody to tell it anything, and nobody to commit to."""
+    health.brokers_away = True
     watch = Watch(10.0)
     assert watched(watch, health, 0.0) is None
     assert watched(watch, health, 500.0) is None
-    health.brokers_answer = True
+    health.brokers_away = False
     assert watched(watch, health, 501.0) is None
     assert watched(watch, health, 510.0) is None
     assert watched(watch, health, 512.0) is not None
+
+
+def test_watch_with_a_loop_that_does_not_turn_asks_no_broker() -> None:
+    """Whoever is to tell that they are away needs that loop."""
+    health = EngineHealth(loop_alive=100.0, brokers_away=True)
+    assert "main loop" in (Watch(10.0).complaint(health, 111.0) or "")
 
 
 def test_watch_with_a_first_recovery_that_cannot_fence_complains() -> None:
@@ -139,7 +157,7 @@ def test_watch_with_a_recovery_that_stands_still_complains() -> None:
 
 def test_watch_with_partitions_revoked_and_the_brokers_away_is_content() -> None:
     """What it had is closed, and not being recovered: it waits for the group."""
-    health = EngineHealth(rebalances=1, partitions={3: PartitionHealth()})
+    health = EngineHealth(rebalances=1, partitions={3: PartitionHealth()}, brokers_away=True)
     watch = Watch(10.0)
     assert watched(watch, health, 0.0) is None
     assert watched(watch, health, 500.0) is None

@@ -8,9 +8,19 @@ import faulthandler
 import threading
 import time
 from collections.abc import Hashable
+from typing import NamedTuple
 
 from services.streaming.exits import ExitCode, die
 from services.streaming.health import EngineHealth, PartitionHealth
+
+_WATCHDOG = ExitCode.WATCHDOG
+
+
+class Complaint(NamedTuple):
+    """What has stood still for too long, and the code to end with."""
+
+    code: ExitCode
+    reason: str
 
 
 class Watch:
@@ -20,7 +30,7 @@ class Watch:
         self._patience_s = patience_s
         self._since: dict[Hashable, tuple[Hashable, float]] = {}
 
-    def complaint(self, health: EngineHealth, now: float) -> str | None:
+    def complaint(self, health: EngineHealth, now: float) -> Complaint | None:
         """Return what has stood still for too long, or None.
 
         Seen: a main loop that does not turn; and, while the brokers answer, a recovery that neither
@@ -30,30 +40,35 @@ class Watch:
         Brokers that come and go let nothing be done between: the time counts from their return.
         """
         if now - health.loop_alive > self._patience_s:
-            return f"the main loop has not turned for {now - health.loop_alive:.0f} s"
+            still_s = now - health.loop_alive
+            return Complaint(_WATCHDOG, f"the main loop has not turned for {still_s:.0f} s")
         answered = not health.brokers_away
         partitions = list(health.partitions.values())
         recovering = health.recovering or (health.assigned and any(not p.ready for p in partitions))
         left = sum(p.restore.left for p in partitions)
         restored = (health.fenced, health.restored_records, left)
         if self._stuck("recovery", restored, now, busy=recovering and answered):
-            return (
+            # Partitions that are open already may be trying records, which have no part in this.
+            return Complaint(
+                ExitCode.RECOVERY_FAILED,
                 f"recovery stands still at {health.fenced} fenced partitions, "
-                f"{health.restored_records} records, {left} offsets left"
+                f"{health.restored_records} records, {left} offsets left",
             )
         forgotten = health.waits_for_group and answered
         if self._stuck("group", health.rebalances, now, busy=forgotten):
-            return "revoked, and the group assigns nothing although its brokers answer"
+            reason = "revoked, and the group assigns nothing although its brokers answer"
+            return Complaint(_WATCHDOG, reason)
         for number, partition in list(health.partitions.items()):
             waits = partition.holding or partition.following
             works = partition.in_flight or (_has_work(partition) and not waits)
             busy = partition.ready and works and answered
             moved = (partition.unit, partition.records, partition.stream_time_ms)
             if self._stuck(number, moved, now, busy=busy):
-                return (
+                return Complaint(
+                    _WATCHDOG,
                     f"partition {number} applies nothing: {partition.waiting_records} records "
                     f"waiting, unit {partition.unit}, applied {dict(partition.applied)}, "
-                    f"ends {partition.ends}"
+                    f"ends {partition.ends}",
                 )
         return None
 
@@ -93,4 +108,4 @@ class Watchdog(threading.Thread):
             time.sleep(1.0)
             complaint = self._watch.complaint(self._health, time.monotonic())
             if complaint is not None:
-                die(ExitCode.WATCHDOG, complaint)
+                die(*complaint)

@@ -236,14 +236,15 @@ def test_events_of_one_entity_in_two_partitions_are_reported(log: RawLog) -> Non
         (1, None, False, False),
         (1, None, True, True),
         (60_000, None, True, False),
+        (0, None, True, False),
         (1, SEVERITY_ORANGE, True, False),
     ],
-    ids=["never-rebuilt", "rebuilt", "another-minute", "another-severity"],
+    ids=["never-rebuilt", "rebuilt", "another-minute", "another-due-date", "another-severity"],
 )
 def test_only_a_rebuilt_state_may_tell_other_times_than_were_published(
     log: RawLog,
     later_ms: int,
-    severity: Severity | None,
+    severity: Severity.ValueType | None,
     rebuilt: bool,  # noqa: FBT001  a row of a table
     sound: bool,  # noqa: FBT001  a row of a table
 ) -> None:
@@ -254,13 +255,15 @@ def test_only_a_rebuilt_state_may_tell_other_times_than_were_published(
     thread.alert.update_time.FromMilliseconds(thread.alert.update_time.ToMilliseconds() + later_ms)
     if severity is not None:
         thread.alert.severity = severity
+    if not later_ms:
+        thread.alert.acknowledge_due_date.day += 1
     records[place] = records[place]._replace(value=thread.SerializeToString())
     verdict = Verdict()
     judge_log(replace(log, records={**log.records, STATE: records}), verdict, rebuilt=rebuilt)
     found = [each for each in verdict.found_by("O4") if "as last published" in each.text]
     assert bool(found) is not sound, str(verdict)
     assert verdict.counts.get("threads_at_other_times", 0) == int(sound)
-    assert sound or "update_time" in str(found[0])
+    assert sound or ("update_time" if later_ms else "acknowledge_due_date") in str(found[0])
 
 
 def test_no_planted_bug_is_caught_by_what_its_run_comes_to_anyway() -> None:

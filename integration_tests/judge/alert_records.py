@@ -121,7 +121,7 @@ def _is_of_another_order(
         abs(alert.raised_time.ToMilliseconds() - other.raised_time.ToMilliseconds()),
         abs(alert.update_time.ToMilliseconds() - other.update_time.ToMilliseconds()),
     )
-    return set(fields) <= STREAM_TIMES and apart_ms <= STAMPED_EARLIER_MS_MAX
+    return set(fields) <= STREAM_TIMES and 0 < apart_ms <= STAMPED_EARLIER_MS_MAX
 
 
 def check_rules(records: Sequence[alert_pb2.AlertRecord], log: RawLog, verdict: Verdict) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka.admin import KafkaAdminClient
 
 from integration_tests.streaming.harness import Stream, Worker, make_stream
 from services.streaming.exits import ExitCode
@@ -19,25 +18,6 @@ KEYS = 50
 
 WAIT_S = 300.0
 """On a quiet machine a tenth of it is enough."""
-
-
-def next_version(stream: Stream, *, shadow: bool) -> dict[str, Any]:
-    """Return what a worker of the next version is given, after its changelog was made."""
-    changelog = stream.arguments["changelog_topic"] + "-next"
-    if changelog not in stream.topics:
-        stream.topics[changelog] = stream.topics[stream.arguments["changelog_topic"]]
-        with KafkaAdminClient(bootstrap_servers=stream.bootstrap) as admin:
-            admin.create_topics({changelog: stream.topics[changelog]})
-            admin.wait_for_topics([changelog], timeout_ms=60_000)
-    return {
-        "app_id": stream.arguments["app_id"] + "-next",
-        "changelog_topic": changelog,
-        "predecessor": {
-            "app_id": stream.arguments["app_id"],
-            "changelog": stream.arguments["changelog_topic"],
-            "shadow": shadow,
-        },
-    }
 
 
 def all_applied(stream: Stream, changelog: str, count: int) -> bool:
@@ -151,7 +131,7 @@ def test_shadow_stays_behind_and_its_successor_takes_over_exactly(
     stream = make_stream(kafka_bootstrap, run_directory, settings=settings)
     stream.arguments["guarded_topics"] = [stream.arguments["alerts_topic"]]
     dying = {"ticks": True, "fault": "die_once_a_phase"}
-    shadowing = {**next_version(stream, shadow=True), **dying}
+    shadowing = {**stream.next_version(shadow=True), **dying}
     stream.send(900, keys=KEYS)
     with stream.worker("running", ticks=True) as running:
         running.wait_for("partitions_open")
@@ -163,9 +143,9 @@ def test_shadow_stays_behind_and_its_successor_takes_over_exactly(
         running.start()
         running.wait_for("partitions_open", times=2)
         stream.wait_for_entries(2_700)
-        take_over(stream, running, {**next_version(stream, shadow=False), **dying})
+        take_over(stream, running, {**stream.next_version(shadow=False), **dying})
         # What it follows cannot go on any more: it would wait for ever.
-        with stream.worker("next", **next_version(stream, shadow=True)) as late:
+        with stream.worker("next", **stream.next_version(shadow=True)) as late:
             assert late.exit_code() == ExitCode.STATE_VERSION
     stream.arguments["changelog_topic"] = shadowing["changelog_topic"]
     stream.judge()
@@ -178,7 +158,7 @@ def test_state_of_an_unchanged_format_is_the_same(
     """Compared before the switch: what the shadow has made is what the running version holds."""
     stream = make_stream(kafka_bootstrap, run_directory)
     stream.send(1_500, keys=KEYS)
-    shadowing = next_version(stream, shadow=True)
+    shadowing = stream.next_version(shadow=True)
     with stream.worker("running"), stream.worker("next", **shadowing) as shadow:
         wait_applied(stream, shadowing["changelog_topic"], 1_500, {shadow: set()})
     assert stream.state(shadowing["changelog_topic"]) == stream.state()

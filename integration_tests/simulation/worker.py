@@ -19,6 +19,7 @@ from services.streaming import partition as engine_partition
 from services.streaming import tried_step
 from services.streaming.attempts import Attempt, AttemptJournal
 from services.streaming.chunks import Chunk, Delivery, TopicEnd
+from services.streaming.interface import Headers
 from services.streaming.pacing import Pacer
 from services.streaming.partition import Partition
 from services.streaming.settings import EngineSettings
@@ -67,6 +68,11 @@ class _Producer:
         self._number = number
         self._epoch = epoch
         self.crash = ""
+
+    def mark(self, unit: int) -> Headers:
+        """Nothing: here no broker leaves a transaction undecided."""
+        del unit
+        return ()
 
     async def commit(self, topics: Output) -> dict[str, int]:
         """Write a transaction, or die."""

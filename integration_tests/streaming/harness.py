@@ -172,6 +172,24 @@ class Stream:
                 assert time.monotonic() < deadline, f"{len(entries)} of {count} entries"
                 time.sleep(0.1)
 
+    def next_version(self, *, shadow: bool) -> dict[str, Any]:
+        """Return what a worker of the next version is given, after its changelog was made."""
+        changelog = self.arguments["changelog_topic"] + "-next"
+        if changelog not in self.topics:
+            self.topics[changelog] = self.topics[self.arguments["changelog_topic"]]
+            with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
+                admin.create_topics({changelog: self.topics[changelog]})
+                admin.wait_for_topics([changelog], timeout_ms=60_000)
+        return {
+            "app_id": self.arguments["app_id"] + "-next",
+            "changelog_topic": changelog,
+            "predecessor": {
+                "app_id": self.arguments["app_id"],
+                "changelog": self.arguments["changelog_topic"],
+                "shadow": shadow,
+            },
+        }
+
     def judge(self, *, rebuilt: bool = False) -> None:
         """Assert that nothing is lost and nothing doubled, on any topic.
 

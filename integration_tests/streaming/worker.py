@@ -24,6 +24,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.assignor.partition_assignor import PartitionAssignor
 
+from integration_tests.streaming.unmarked import Unmarked
 from services.runtime.logging import configure_logging
 from services.runtime.settings import LogFormat, LogSettings
 from services.streaming import predecessor
@@ -248,44 +249,12 @@ def delay_commits(engine: Engine) -> None:
 
 
 def leave_undecided(engine: Engine) -> None:
-    """End one transaction as a coordinator does that finds no leader: without a marker.
-
-    The first one with an alert in ``unmarked_partition``, once, by ``<data_dir>.undecided``; then
-    the process ends if ``dies``, else it goes on. ``partial``: its META is not written. The broker
-    must not verify transactions: nobody tells the coordinator which topics are in this one.
-    """
+    """Leave one transaction without a marker; ``dies`` says when the process ends (`Unmarked`)."""
+    place = (ARGUMENTS["unmarked_partition"], ARGUMENTS["alerts_topic"])
     mark = Path(f"{ARGUMENTS['data_dir']}.undecided")
-    commit = PartitionProducer.commit
-    left: list[int] = [1] if mark.exists() else []
-
-    async def unmarked(self: PartitionProducer, topics: Any) -> dict[str, int]:
-        manager = self._producer._txn_manager
-        alerts = any(topic == ARGUMENTS["alerts_topic"] for topic, _ in topics)
-        if not alerts or left or self.partition != ARGUMENTS["unmarked_partition"]:
-            return await commit(self, topics)
-        left.append(self.partition)
-        begin, end = self._producer.begin_transaction, self._producer.commit_transaction
-
-        async def begun() -> None:
-            await begin()
-            manager._txn_partitions |= {TopicPartition(t, self.partition) for t, _ in topics}
-
-        async def ended() -> None:
-            await asyncio.to_thread(mark.touch)
-            if ARGUMENTS["dies"]:
-                os.kill(os.getpid(), signal.SIGKILL)
-            manager.committing_transaction()
-            manager.complete_transaction()
-
-        self._producer.begin_transaction, self._producer.commit_transaction = begun, ended
-        if ARGUMENTS.get("partial"):
-            topics = [(t, [r for r in records if r[0] != META_KEY]) for t, records in topics]
-        try:
-            return await commit(self, topics)
-        finally:
-            self._producer.begin_transaction, self._producer.commit_transaction = begin, end
-
-    PartitionProducer.commit = unmarked  # type: ignore[method-assign]
+    unmarked = Unmarked(*place, mark, ARGUMENTS["dies"], partial=ARGUMENTS["partial"])
+    PartitionProducer.commit = unmarked.commit  # type: ignore[assignment, method-assign]
+    PartitionProducer._decide = unmarked.decide  # type: ignore[method-assign]
 
 
 def die_once_a_phase(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """Restore partitions from the changelog, and check that the sources still hold what comes next."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -8,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from services.runtime.logging import get_logger
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import RestoreProgress
-from services.streaming.meta import META_KEY
+from services.streaming.meta import META_KEY, decode
 from services.streaming.record_parsing import source_records_of
 from services.streaming.settings import EngineSettings
 from services.streaming.store import LocalIndex, PartitionStore, Position
@@ -17,6 +18,20 @@ log = get_logger(__name__)
 
 _POLL_RECORDS = 20_000
 _POLL_RECORDS_BESIDE_WORK = 2_000
+
+
+@dataclass(slots=True)
+class _Copy:
+    """A store on its way from ``begin`` or later to ``end``, offsets of its changelog partition."""
+
+    tp: TopicPartition
+    store: PartitionStore
+    local_index: LocalIndex
+    shown: RestoreProgress
+    begin: int
+    end: int
+    unproven: bool = False
+    """Nothing read so far tells whether what the store contains is a part of the changelog."""
 
 
 class ChangelogReader:
@@ -81,69 +96,79 @@ class ChangelogReader:
         after each write. Not ``alone``, other partitions work meanwhile: what is read is taken in
         smaller parts, since a part is written at once.
 
-        A store that is ahead of the changelog, or whose newest META record is another one there
-        (the log was truncated under it), is wiped and read from the beginning.
+        A store that is ahead of the changelog, or whose newest META record is another one there or
+        none (the log was truncated under it, or the unit aborted in the end), is wiped and read
+        from the beginning.
         The end is reached when the fetch *position* is at the end offset: control records of
         transactions take offsets and are never delivered.
         """
-        parts = {TopicPartition(self._topic, number): number for number in stores}
-        self._consumer.assign(list(parts))
-        ends = await self._consumer.end_offsets(list(parts))
-        begins = await self._consumer.beginning_offsets(list(parts))
-        unproven = set()
-        for tp, number in parts.items():
-            if self._rewind(tp, stores[number][0], begins[tp], ends[tp]):
-                unproven.add(tp)
-            shown = progress[number]
-            shown.first = shown.position = max(stores[number][0].position.next_offset, begins[tp])
-            shown.end = ends[tp]
-        unfinished = set(parts)
+        tps = [TopicPartition(self._topic, number) for number in stores]
+        self._consumer.assign(tps)
+        ends = await self._consumer.end_offsets(tps)
+        begins = await self._consumer.beginning_offsets(tps)
+        copies = {
+            tp: _Copy(tp, *stores[tp.partition], progress[tp.partition], begins[tp], ends[tp])
+            for tp in tps
+        }
+        for copy in copies.values():
+            self._rewind(copy)
         most = _POLL_RECORDS if alone else _POLL_RECORDS_BESIDE_WORK
-        while True:
-            for tp in list(unfinished):
-                shown = progress[parts[tp]]
-                shown.position = max(shown.position, await self._consumer.position(tp))
-                if await self._consumer.position(tp) >= ends[tp]:
-                    unfinished.discard(tp)
-                    self._consumer.pause(tp)
-            if not unfinished:
-                return
+        unfinished = list(copies.values())
+        while unfinished := [copy for copy in unfinished if not await self._is_whole(copy)]:
             answer = await self._consumer.getmany(timeout_ms=200, max_records=most)
             for tp, records in answer.items():
-                store, local_index = stores[parts[tp]]
-                if tp in unproven:
-                    unproven.discard(tp)
-                    if not _proves(records[0], store):
-                        log.warning(
-                            "local_store_wiped", partition=tp.partition, reason="another past"
-                        )
-                        store.wipe()
-                        self._consumer.seek(tp, begins[tp])
-                        progress[parts[tp]].first = progress[parts[tp]].position = begins[tp]
-                        continue
-                restored = await _apply(records, store, local_index)
-                progress[parts[tp]].records += restored
-                note(restored)
+                if self._is_past(copies[tp], records):
+                    restored = await _apply(records, copies[tp].store, copies[tp].local_index)
+                    copies[tp].shown.records += restored
+                    note(restored)
 
-    def _rewind(self, tp: TopicPartition, store: PartitionStore, begin: int, end: int) -> bool:
-        """Seek to where reading has to begin; True if the first record has to be compared."""
-        if store.position.next_offset > end:
+    def _rewind(self, copy: "_Copy") -> None:
+        """Seek to where reading has to begin: at the META record that the store remembers."""
+        store, begin = copy.store, copy.begin
+        if store.position.next_offset > copy.end:
             log.warning(
                 "local_store_wiped",
-                partition=tp.partition,
+                partition=copy.tp.partition,
                 reason="ahead of the changelog",
                 next_offset=store.position.next_offset,
-                end=end,
+                end=copy.end,
             )
             store.wipe()
-        proof = store.position.meta_offset
-        if proof >= begin:
-            self._consumer.seek(tp, proof)
-            return True
+        copy.unproven = store.position.meta_offset >= begin
         if store.position.next_offset < begin:
             store.wipe()
-        self._consumer.seek(tp, max(store.position.next_offset, begin))
-        return False
+        known = max(store.position.next_offset, begin)
+        self._consumer.seek(copy.tp, store.position.meta_offset if copy.unproven else known)
+        copy.shown.first = copy.shown.position = known
+        copy.shown.end = copy.end
+
+    async def _is_whole(self, copy: "_Copy") -> bool:
+        """Tell whether all is read; a store of which the end brought no proof is read anew."""
+        position = await self._consumer.position(copy.tp)
+        copy.shown.position = max(copy.shown.position, position)
+        if position < copy.end:
+            return False
+        if copy.unproven:
+            self._start_over(copy)
+            return False
+        self._consumer.pause(copy.tp)
+        return True
+
+    def _is_past(self, copy: "_Copy", records: Sequence[Any]) -> bool:
+        """Tell whether these records follow what the store contains, asked of the first of them."""
+        if copy.unproven and not _proves(records, copy.store):
+            self._start_over(copy)
+            return False
+        copy.unproven = False
+        return True
+
+    def _start_over(self, copy: "_Copy") -> None:
+        """Read everything: what the store contains is not what became of the changelog."""
+        log.warning("local_store_wiped", partition=copy.tp.partition, reason="another past")
+        copy.store.wipe()
+        copy.unproven = False
+        self._consumer.seek(copy.tp, copy.begin)
+        copy.shown.first = copy.shown.position = copy.begin
 
     async def check_sources(
         self, topic_ids: Mapping[str, str], stores: Mapping[int, PartitionStore]
@@ -186,11 +211,17 @@ class ChangelogReader:
                 )
 
 
-def _proves(record: Any, store: PartitionStore) -> bool:
-    """Tell whether ``record`` fits the META record the store remembers (compacted away: it may)."""
-    if record.offset > store.position.meta_offset:
-        return True
-    return bool(record.key == META_KEY and record.value == store.meta_value)
+def _proves(records: Sequence[Any], store: PartitionStore) -> bool:
+    """Tell whether what is read from the META record on that the store remembers fits it.
+
+    That record may be compacted away: then later units have left theirs. Where the next one counts
+    no further it was not compacted but aborted, and its unit made again.
+    """
+    first = records[0]
+    if first.offset == store.position.meta_offset:
+        return bool(first.key == META_KEY and first.value == store.meta_value)
+    following = next((r.value for r in records if r.key == META_KEY), None)
+    return following is None or decode(following).unit > store.meta.unit
 
 
 async def _apply(records: Sequence[Any], store: PartitionStore, local_index: LocalIndex) -> int:

@@ -134,11 +134,6 @@ class EngineConsumer(driver.Consumer):
         """
         return self._thread.answers.answered_ns(topic_partitions) / 1e9
 
-    async def brokers_answer(self) -> bool:
-        """Tell whether any broker answers this consumer."""
-        answered: bool = await self.in_thread(polling.brokers_answer, self.kafka)
-        return answered
-
     async def commit_display(self, offsets: dict[TopicPartition, int]) -> Exception | None:
         """Commit group offsets, for lag displays only; return why that was not possible."""
         problem: Exception | None = await self.in_thread(

@@ -1,14 +1,20 @@
-"""What the broker tells of the workers' group: who is in it, and what it was given."""
+"""What the brokers tell: whether they answer, who is in the workers' group, what it was given."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError
 
 _STABLE = "Stable"
 """The state in which every member has got its assignment, and none is being made."""
+
+
+_ANSWER_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +47,15 @@ async def view_group(app_id: str, bootstrap: str) -> GroupView:
     ]
     owned = frozenset(tp for assignment in assignments for tp in assignment.partitions())
     return GroupView(state == _STABLE, len(members), owned)
+
+
+async def brokers_answer(bootstrap: str) -> bool:
+    """Tell whether any broker answers who connects now, as a worker that is started again would."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+    try:
+        await asyncio.wait_for(client.bootstrap(), _ANSWER_TIMEOUT_S)
+    except (KafkaError, TimeoutError):
+        return False
+    finally:
+        await client.close()
+    return True

@@ -16,7 +16,7 @@ from services.runtime.logging import get_logger
 from services.streaming.attempts import AttemptJournal
 from services.streaming.chunks import Backlog, Chunk, Delivery
 from services.streaming.health import PartitionHealth
-from services.streaming.interface import Headers, PartitionStep, SourceRecord, UnitOutput
+from services.streaming.interface import PartitionStep, SourceRecord, UnitOutput
 from services.streaming.merge import Consumed, Merge
 from services.streaming.meta import META_KEY, Meta, encode
 from services.streaming.pacing import Pacer
@@ -26,7 +26,7 @@ from services.streaming.store import PartitionStore, Position, Prepared
 from services.streaming.succession import Bound
 from services.streaming.topics import Topics
 from services.streaming.tried_step import TriedStep
-from services.streaming.unit_of_work import PartitionProducer, by_topic
+from services.streaming.unit_of_work import PartitionProducer, Side, by_topic, marked
 from services.streaming.unit_size import UnitSize
 from services.streaming.unit_store import UnitStore
 
@@ -202,7 +202,8 @@ class Partition:
             await self._commit_state(output, side, taken, stream_time_ms, prepare)
         elif side:
             with self._phases.timed("commit"):
-                await self.producer.commit(list(side.items()))
+                ticked = marked(side, self.producer.mark(self._meta.unit))
+                await self.producer.commit(list(ticked.items()))
         step_s = spent.get("step", 0.0) + spent.get("prepare", 0.0)
         self._unit_size.learn(len(records), size, step_s)
         self._tried.passed(records[:taken])
@@ -216,7 +217,7 @@ class Partition:
     async def _commit_state(
         self,
         output: UnitOutput,
-        side: dict[str, list[tuple[bytes | None, bytes, Headers]]],
+        side: Side,
         taken: int,
         stream_time_ms: int,
         prepare: Callable[[bytes], Prepared],
@@ -238,9 +239,10 @@ class Partition:
         changelog = [(key, value, ()) for key, value in output.changelog.items()]
         if not self._withheld:
             side.setdefault(self._topics.timeline, []).append((META_KEY, meta_value, ()))
+        beside = marked(side, self.producer.mark(meta.unit)).items()
         with self._phases.timed("commit"):
             offsets = await self.producer.commit(
-                [(self._topics.changelog, [*changelog, (META_KEY, meta_value, ())]), *side.items()]
+                [(self._topics.changelog, [*changelog, (META_KEY, meta_value, ())]), *beside]
             )
         meta_offset = offsets[self._topics.changelog]
         with self._phases.timed("local"):

@@ -92,27 +92,15 @@ class PartitionFactory:
 
         try:
             await asyncio.gather(*(fence(partition) for partition in partitions.values()))
-            await self._decide({number: p.producer for number, p in partitions.items()})
+            # Nobody can begin a transaction of an earlier holder any more.
+            producers = {number: p.producer for number, p in partitions.items()}
+            await decide_leftovers(self.bootstrap, self.topics, producers)
         except BaseException:
             await asyncio.gather(
                 *(p.producer.stop() for p in partitions.values()), return_exceptions=True
             )
             raise
         return partitions
-
-    @property
-    def alone(self) -> bool:
-        """True where no other version of the state may be writing to the same topics."""
-        return self._predecessor is None
-
-    async def _decide(self, producers: Mapping[int, PartitionProducer]) -> None:
-        """Leave no transaction of an earlier holder undecided; nobody can begin one any more.
-
-        Beside another version of the state only the own changelog is looked at: the other one may
-        be writing to the topics that both share.
-        """
-        looked_at = self.topics.written if self.alone else (self.topics.changelog,)
-        await decide_leftovers(self.bootstrap, self.topics, looked_at, producers)
 
     async def restored_in_turns(
         self, partitions: Mapping[int, Partition], note: Callable[[int], None]
@@ -208,7 +196,7 @@ class PartitionFactory:
         if self._predecessor.shadow:
             return {number: Bound({}, shadow=True) for number in numbers}
         stood = await close_predecessor(
-            consumer, self._predecessor, numbers, self.bootstrap, self.settings
+            consumer, self._predecessor, self.topics, numbers, self.bootstrap, self.settings
         )
         log.info("predecessor_closed", app_id=self._predecessor.app_id, partitions=numbers)
         passed = {number: passed_by(meta) for number, meta in stood.items()}

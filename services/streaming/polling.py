@@ -18,7 +18,6 @@ from services.streaming.fetch_answers import FetchAnswers
 from services.streaming.interface import SourceRecord
 
 _COMMIT_TIMEOUT_S = 2.0
-_ANSWER_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +146,3 @@ async def commit_display(
     except Exception as error:  # noqa: BLE001  a display must not end the work
         return error
     return None
-
-
-async def brokers_answer(kafka: AIOKafkaConsumer) -> bool:
-    """Tell whether any broker answers."""
-    try:
-        await asyncio.wait_for(kafka.topics(), _ANSWER_TIMEOUT_S)
-    except Exception:  # noqa: BLE001  why not is the log's of the library; here it only matters that
-        return False
-    return True

@@ -1,22 +1,23 @@
 """Read, follow and close the version of the state before this one (see `succession`)."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from services.runtime.logging import get_logger
 from services.streaming.exits import EngineError, ExitCode
-from services.streaming.meta import META_KEY, Meta, decode, encode
+from services.streaming.meta import META_KEY, Meta, encode
+from services.streaming.newest_meta import committed_consumer, newest_metas
 from services.streaming.settings import EngineSettings
 from services.streaming.succession import Predecessor, check_open, check_published, passed_by
+from services.streaming.topics import Topics
+from services.streaming.undecided import decide_leftovers
 from services.streaming.unit_of_work import PartitionProducer
 
 log = get_logger(__name__)
 
-_TAIL_OFFSETS = 64
-_TAIL_FACTOR = 16
 _ATTEMPTS_MAX = 6
 """To close a predecessor whose workers a supervisor starts again and again, each fencing anew."""
 
@@ -49,76 +50,21 @@ class Follower:
             await self._consumer.stop()
 
 
-def committed_consumer(bootstrap: str) -> AIOKafkaConsumer:
-    """Return a reader of committed records without a group, not started."""
-    return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="none",
-        fetch_max_wait_ms=100,
-    )
-
-
-async def newest_metas(
-    consumer: AIOKafkaConsumer, topic: str, numbers: Sequence[int]
-) -> dict[int, Meta]:
-    """Return the newest committed META of each partition that has one.
-
-    Read from the end backwards, a little more each time. ``consumer`` reads committed records and
-    is assigned anew.
-    """
-    wanted = {TopicPartition(topic, number) for number in numbers}
-    found: dict[int, Meta] = {}
-    ends = await consumer.end_offsets(list(wanted)) if wanted else {}
-    begins = await consumer.beginning_offsets(list(wanted)) if wanted else {}
-    span = _TAIL_OFFSETS
-    while wanted:
-        starts = {tp: max(begins[tp], ends[tp] - span) for tp in wanted}
-        found |= await _read_metas(consumer, starts, ends)
-        wanted = {tp for tp in wanted if tp.partition not in found and starts[tp] > begins[tp]}
-        span *= _TAIL_FACTOR
-    return found
-
-
-async def _read_metas(
-    consumer: AIOKafkaConsumer,
-    starts: Mapping[TopicPartition, int],
-    ends: Mapping[TopicPartition, int],
-) -> dict[int, Meta]:
-    newest: dict[int, Meta] = {}
-    unread = {tp for tp, start in starts.items() if start < ends[tp]}
-    if not unread:
-        return newest
-    consumer.assign(sorted(unread))
-    for tp in unread:
-        consumer.seek(tp, starts[tp])
-    while unread:
-        answer = await consumer.getmany(timeout_ms=100)
-        for tp, records in answer.items():
-            for record in records:
-                if record.key == META_KEY and record.offset < ends[tp]:
-                    newest[tp.partition] = decode(record.value)
-        for tp in list(unread):
-            if await consumer.position(tp) >= ends[tp]:
-                unread.discard(tp)
-                consumer.pause(tp)
-    return newest
-
-
 async def close_predecessor(
     consumer: AIOKafkaConsumer,
     predecessor: Predecessor,
+    topics: Topics,
     numbers: Sequence[int],
     bootstrap: str,
     settings: EngineSettings,
 ) -> dict[int, Meta]:
     """Fence the predecessor's owners of the partitions, and close its changelog behind them.
 
-    Returns where it stood for ever, by partition. Safe to repeat: a successor that is killed on the
-    way, or another one that gets the partition, finds it closed at the same place. From now on no
-    worker of the predecessor can go on, whoever starts it. One that starts again between the fence
-    and the closing fences the closing: then the partition is fenced and read once more.
+    ``topics``: this version's, of which it shares all but the changelog. Returns where it stood for
+    ever, by partition. Safe to repeat: a successor that is killed on the way, or another one that
+    gets the partition, finds it closed at the same place. From now on no worker of the predecessor
+    can go on, whoever starts it. One that starts again between the fence and the closing fences the
+    closing: then the partition is fenced and read once more.
 
     Raises:
         EngineError: STATE_VERSION while the predecessor has not published all it has applied, see
@@ -133,7 +79,7 @@ async def close_predecessor(
         if not unclosed:
             return {number: metas[number] for number in numbers}
         try:
-            await _close(consumer, predecessor, unclosed, bootstrap, settings)
+            await _close(consumer, predecessor, topics, unclosed, bootstrap, settings)
         except EngineError as error:
             fenced += 1
             if error.code is not ExitCode.FENCED or fenced == _ATTEMPTS_MAX:
@@ -144,6 +90,7 @@ async def close_predecessor(
 async def _close(
     consumer: AIOKafkaConsumer,
     predecessor: Predecessor,
+    topics: Topics,
     numbers: Sequence[int],
     bootstrap: str,
     settings: EngineSettings,
@@ -152,6 +99,9 @@ async def _close(
     producers = [PartitionProducer(predecessor.app_id, n, bootstrap, settings) for n in numbers]
     try:
         await _all(producer.fence() for producer in producers)
+        # Nobody will write under its id again: what is open would hold back readers for ever.
+        written = replace(topics, changelog=predecessor.changelog)
+        await decide_leftovers(bootstrap, written, {each.partition: each for each in producers})
         metas = await newest_metas(consumer, predecessor.changelog, numbers)
         check_published(metas)
         closings = []

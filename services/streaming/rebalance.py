@@ -21,7 +21,7 @@ from faust.types import TP
 from services.runtime.logging import get_logger
 from services.streaming.consumer import EngineConsumer
 from services.streaming.exits import EngineError, ExitCode, die, die_of
-from services.streaming.group import GroupView, view_group
+from services.streaming.group import GroupView, brokers_answer, view_group
 from services.streaming.health import EngineHealth
 from services.streaming.meta import NewerMetaError
 from services.streaming.partition import Partition
@@ -93,13 +93,13 @@ class Rebalance:
             self._group_silent_since = None
 
     async def decide_leftovers(self) -> None:
-        """Look whether a broker left undecided what this worker has committed, and commit it."""
+        """Look whether a broker left undecided what this worker has committed, and decide it."""
         partitions = self._roster.open_partitions()
-        if not partitions or not self._factory.alone:
+        if not partitions:
             return
         try:
             await self._leftovers.decide(partitions)
-        except KafkaError:
+        except (KafkaError, TimeoutError):
             return  # the broker is away, which others say; it is looked at again
         except EngineError as error:
             die_of(error, error.code, "deciding a transaction")
@@ -115,7 +115,7 @@ class Rebalance:
         health = self._health
         silent = health.waits_for_group or health.recovering or health.answer_age_s > _SILENCE_S
         asked = silent and not self._app.should_stop
-        health.brokers_away = asked and not await self._consumer.brokers_answer()
+        health.brokers_away = asked and not await brokers_answer(self._factory.bootstrap)
 
     async def _on_revoked(self, _app: Any, revoked: Iterable[TP], **_: Any) -> None:
         """Return only when no unit is in flight; end the process if that takes too long."""

@@ -13,9 +13,13 @@ from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from aiokafka.producer import sender
 
 from services.streaming.exits import EngineError, ExitCode
-from services.streaming.interface import Headers, SideRecord, UnitOutput
+from services.streaming.interface import Headers, SideRecord, SourceHeaders, UnitOutput
 from services.streaming.meta import META_KEY, RESERVED_PREFIX
 from services.streaming.settings import EngineSettings
+
+MARK_HEADER = "stream-unit"
+"""On the first record of a unit in each topic but the changelog: ``<transactional id>/<unit>``, so
+that of records whose transaction is undecided one can tell whose they are (see `undecided`)."""
 
 _FENCING_ERRORS = (ProducerFenced, InvalidProducerEpoch)
 
@@ -41,11 +45,12 @@ class PartitionProducer:
     ) -> None:
         """Connect to nothing yet. ``batch_limits``: topic → bytes, for topics with smaller ones."""
         self.partition = partition
+        self._name = f"{app_id}-{partition}"
         self._settings = settings
         self._batch_limits = dict(batch_limits or {})
         self._producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
-            transactional_id=f"{app_id}-{partition}",
+            transactional_id=self._name,
             acks="all",
             linger_ms=0,
             max_batch_size=settings.batch_bytes,
@@ -101,15 +106,36 @@ class PartitionProducer:
             for (topic, start, _), ack in zip(sent, acks, strict=True)
         }
 
+    def mark(self, unit: int) -> Headers:
+        """Return what the first record of ``unit`` in a topic bears."""
+        return ((MARK_HEADER, f"{self._name}/{unit}".encode()),)
+
+    def unit_of(self, headers: SourceHeaders) -> int | None:
+        """Return which unit of this transactional id a record with these headers began, if any."""
+        for name, value in reversed(headers):
+            whose, _, unit = (value or b"").decode(errors="replace").rpartition("/")
+            if name == MARK_HEADER and whose == self._name and unit.isdecimal():
+                return int(unit)
+        return None
+
     async def decide(self, topics: Iterable[str], *, commit: bool) -> None:
         """Write a marker to these topics, which ends whatever this transactional id left open.
 
         That of earlier holders too (see `undecided`). The partition must be fenced, and no unit
-        under way.
+        under way. Who is cancelled waits for the end of it: left open, it would be aborted by the
+        next holder, and take with it what was to be committed.
 
         Raises:
             EngineError: FENCED when another worker owns the partition, else COMMIT_FAILED.
         """
+        deciding = asyncio.ensure_future(self._decide(list(topics), commit=commit))
+        try:
+            await asyncio.shield(deciding)
+        except asyncio.CancelledError:
+            await asyncio.wait([deciding])
+            raise
+
+    async def _decide(self, topics: Sequence[str], *, commit: bool) -> None:
         try:
             await self._producer.begin_transaction()
             for topic in topics:
@@ -178,14 +204,24 @@ def check_output(output: UnitOutput, given: int, record_bytes: int) -> int:
     return total
 
 
-def by_topic(
-    side: Iterable[SideRecord],
-) -> dict[str, list[tuple[bytes | None, bytes, Headers]]]:
+Side = dict[str, list[tuple[bytes | None, bytes, Headers]]]
+"""Records of a unit by topic, without the changelog's."""
+
+
+def by_topic(side: Iterable[SideRecord]) -> Side:
     """Group side records by topic, keeping their order."""
-    grouped: dict[str, list[tuple[bytes | None, bytes, Headers]]] = {}
+    grouped: Side = {}
     for topic, key, value, headers in side:
         grouped.setdefault(topic, []).append((key, value, headers))
     return grouped
+
+
+def marked(side: Side, mark: Headers) -> Side:
+    """Return the records with ``mark`` on the first one of each topic."""
+    return {
+        topic: [(key, value, (*headers, *mark)), *others]
+        for topic, ((key, value, headers), *others) in side.items()
+    }
 
 
 def _checked_size(

@@ -20,6 +20,7 @@ from services.streaming.chunks import Backlog, Chunk, Delivery, TopicEnd
 from services.streaming.exits import EngineError, ExitCode
 from services.streaming.health import PHASES, EngineHealth
 from services.streaming.interface import (
+    Headers,
     PartitionStep,
     ReadStore,
     SideRecord,
@@ -92,6 +93,10 @@ class RememberingProducer:
         self.transactions: list[dict[str, list[tuple[bytes | None, bytes, Any]]]] = []
         self.offset = 0
         self.before_commit: Callable[[], None] = lambda: None
+
+    def mark(self, unit: int) -> Headers:
+        """As a producer does."""
+        return (("unit", b"%d" % unit),)
 
     async def commit(
         self, topics: Sequence[tuple[str, Sequence[tuple[bytes | None, bytes, Any]]]]
@@ -178,7 +183,8 @@ async def test_unit_writes_meta_last_to_changelog_and_timeline(make: Make) -> No
     transaction = producer.transactions[0]
     meta = transaction["changelog"][-1]
     assert [key for key, _, _ in transaction["changelog"]] == [b"k0", b"k1", META_KEY]
-    assert transaction["timeline"] == [(b"entry", b"0", ()), (b"entry", b"1", ()), meta]
+    first = (b"entry", b"0", producer.mark(1))
+    assert transaction["timeline"] == [first, (b"entry", b"1", ()), meta]
     assert decode(meta[1]) == Meta(1, 20, {"events": Applied(2, 20)})
 
 
@@ -341,9 +347,9 @@ async def test_tick_that_is_due_rides_with_a_unit_or_goes_alone(
     monkeypatch.setattr(partition, "_next_tick", 0.0)
     await work(partition)
     _, riding, alone = producer.transactions
-    assert riding["control"] == [(b"hour", b"1", ())]
+    assert riding["control"] == [(b"hour", b"1", producer.mark(2))]
     assert riding["changelog"][-1][0] == META_KEY
-    assert alone == {"control": [(b"hour", b"2", ())]}
+    assert alone == {"control": [(b"hour", b"2", producer.mark(2))]}
 
 
 async def test_delivery_of_an_old_epoch_is_dropped(make: Make) -> None:

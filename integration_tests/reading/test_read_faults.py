@@ -87,9 +87,11 @@ async def test_idle_source_ages_alone(side: ReadSide) -> None:
                 unit = unit_of(ENTITY)
                 unit.state(entity_state(ENTITY, f"after {len(seen)}"))
                 await writer.commit([unit], applied)
-                name = f"after {len(seen)}"
+                name, offset = f"after {len(seen)}", len(seen) + 1
 
-                async def caught_up(name: str = name) -> dict[str, SourceFreshness] | None:
+                async def caught_up(
+                    name: str = name, offset: int = offset
+                ) -> dict[str, SourceFreshness] | None:
                     answer = await _answer(client)
                     if answer is None:
                         return None
@@ -98,7 +100,9 @@ async def test_idle_source_ages_alone(side: ReadSide) -> None:
                     current = all(
                         e.lag_records == 0 and e.lag_seconds < NOW_SECONDS for e in found.values()
                     )
-                    return found if named and current else None
+                    # Data come before the position that says so.
+                    positioned = found["complaints"].next_offset == offset
+                    return found if named and current and positioned else None
 
                 seen.append(await eventually("the unit is answered, all current", caught_up))
                 await asyncio.sleep(0.05)

@@ -155,11 +155,12 @@ class ChangelogReader:
         return True
 
     def _is_past(self, copy: "_Copy", records: Sequence[Any]) -> bool:
-        """Tell whether these records follow what the store contains, asked of the first of them."""
-        if copy.unproven and not _proves(records, copy.store):
+        """Tell whether these records may follow what the store contains; if not, start over."""
+        proof = _proof(records, copy.store) if copy.unproven else True
+        copy.unproven = proof is None
+        if proof is False:
             self._start_over(copy)
             return False
-        copy.unproven = False
         return True
 
     def _start_over(self, copy: "_Copy") -> None:
@@ -211,17 +212,21 @@ class ChangelogReader:
                 )
 
 
-def _proves(records: Sequence[Any], store: PartitionStore) -> bool:
+def _proof(records: Sequence[Any], store: PartitionStore) -> bool | None:
     """Tell whether what is read from the META record on that the store remembers fits it.
 
     That record may be compacted away: then later units have left theirs. Where the next one counts
-    no further it was not compacted but aborted, and its unit made again.
+    no further it was not compacted but aborted, and its unit made again. None: no META came yet.
     """
     first = records[0]
     if first.offset == store.position.meta_offset:
         return bool(first.key == META_KEY and first.value == store.meta_value)
     following = next((r.value for r in records if r.key == META_KEY), None)
-    return following is None or decode(following).unit > store.meta.unit
+    if following is None:
+        return None
+    meta, held = decode(following), store.meta
+    further = all((meta.next_offset(t) or 0) >= at.next_offset for t, at in held.applied.items())
+    return meta.unit > held.unit and further
 
 
 async def _apply(records: Sequence[Any], store: PartitionStore, local_index: LocalIndex) -> int:

@@ -99,7 +99,7 @@ class Rebalance:
             return
         try:
             await self._leftovers.decide(partitions)
-        except (KafkaError, TimeoutError):
+        except KafkaError:
             return  # the broker is away, which others say; it is looked at again
         except EngineError as error:
             die_of(error, error.code, "deciding a transaction")
@@ -158,7 +158,9 @@ class Rebalance:
             partition.close()
         if self._recovery is not None and not self._recovery.done():
             self._recovery.cancel()
-            await asyncio.wait([self._recovery])
+            _, left = await asyncio.wait([self._recovery], timeout=timeout_s)
+            if left:  # in the middle of deciding a transaction; dying there is safe
+                die(ExitCode.UNIT_TIMEOUT, f"a recovery did not end within {timeout_s} s")
         try:
             await asyncio.wait_for(self._quiet(), timeout_s)
         except TimeoutError:

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from services.streaming.changelog import ChangelogReader
 from services.streaming.health import RestoreProgress
 from services.streaming.local_database import StoreOptions
-from services.streaming.meta import META_KEY, Meta, encode
+from services.streaming.meta import META_KEY, Applied, Meta, encode
 from services.streaming.settings import EngineSettings
 from services.streaming.store import PartitionStore, Position
 
@@ -60,11 +60,13 @@ class Unit(NamedTuple):
 
     number: int
     offset: int
+    applied: int = 10
 
     @property
     def records(self) -> list[ConsumerRecord[Any, Any]]:
         """As a consumer delivers them."""
-        pairs = [(b"k", b"%d" % self.number), (META_KEY, encode(Meta(self.number, 0, {})))]
+        meta = Meta(self.number, 0, {"events": Applied(self.applied, 0)})
+        pairs = [(b"k", b"%d" % self.number), (META_KEY, encode(meta))]
         return [
             ConsumerRecord("changelog", 0, self.offset + n, 0, 0, key, value, None, 0, 0, ())
             for n, (key, value) in enumerate(pairs)
@@ -94,9 +96,9 @@ class ReadableLog(Log):
         return self._position
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
-        """Return all there is from the position on."""
-        found = [record for record in self._records if record.offset >= self._position]
-        self._position = END
+        """Return the next record: META and what is before it may come apart."""
+        found = [record for record in self._records if record.offset >= self._position][:1]
+        self._position = found[0].offset + 1 if found else END
         return {TopicPartition("changelog", 0): found} if found else {}
 
 
@@ -111,6 +113,7 @@ STORED = Unit(5, 300)
         pytest.param(ReadableLog(Unit(7, 400)), False, id="compacted: a newer one is there"),
         pytest.param(ReadableLog(Unit(4, 200)), True, id="aborted in the end, nothing after it"),
         pytest.param(ReadableLog(Unit(4, 200), Unit(5, 400)), True, id="aborted, and made again"),
+        pytest.param(ReadableLog(Unit(6, 400, 9)), True, id="made again in smaller ones"),
         pytest.param(ReadableLog(Unit(4, 200), Unit(6, 300)), True, id="another one in its place"),
     ],
 )

@@ -171,10 +171,14 @@ def test_lag_and_digest_follow_what_the_workers_have_committed(
     )
     wait_folded(kafka_bootstrap)
     wait_applied(kafka_bootstrap)
-    code, rows, said = msctl(kafka_bootstrap, "lag", "--max-seconds", "0")
-    assert code == 0, (rows, said)
+
+    def nothing_waits() -> list[dict[str, Any]]:
+        code, rows, _ = msctl(kafka_bootstrap, "lag", "--max-seconds", "0")
+        return rows if code == 0 and not any(row["lag"] for row in rows) else []
+
+    # A tick may just have been written that is to be applied.
+    rows = poll_until(nothing_waits, timeout_seconds=60, what="nothing waits")
     assert len(rows) == SOURCES * PARTITIONS
-    assert {row["lag"] for row in rows} == {0}
     assert {row["owner"].partition("@")[0].endswith("-lifecycle-0") for row in rows} == {True}
 
     system.stop()
@@ -186,11 +190,12 @@ def test_lag_and_digest_follow_what_the_workers_have_committed(
     code, rows, said = msctl(kafka_bootstrap, "lag", "--behind", "--max-seconds", "0")
     assert code == NOT_AS_IT_SHOULD_BE
     assert "has waited" in said
-    assert [(row["topic"], row["partition"], row["lag"]) for row in rows] == [
+    events = [row for row in rows if row["topic"] != "control.v1"]
+    assert [(row["topic"], row["partition"], row["lag"]) for row in events] == [
         ("complaints.v1", 3, 3)
     ]
-    assert rows[0]["owner"] is None
-    assert rows[0]["lag_s"] > 0
+    assert events[0]["owner"] is None
+    assert events[0]["lag_s"] > 0
 
     code, told, _ = msctl(kafka_bootstrap, "digest", "--entities")
     assert code == 0
